@@ -1,0 +1,89 @@
+import { join } from 'node:path';
+import type { SandboxSpec } from '../drivers/sandbox/sandbox.ts';
+import type { Payload } from '../domain/job.ts';
+import type { DesiredWorker } from '../domain/worker.ts';
+
+/**
+ * The files of one sandbox worker on its host: `<agent data>/workers/<worker name>/`.
+ *
+ * They are the worker's durable state, shared by the agent and the worker's keeper. Each JSON file
+ * is written once, whole (temporary name, then rename), and never changed, so the state can be
+ * read off which of them exist, by any process, after any crash:
+ *
+ * | file           | written by | means                                                            |
+ * |----------------|------------|------------------------------------------------------------------|
+ * | worker.json    | agent      | the worker is ours to make: its spec. Before anything else of it |
+ * | keeper.json    | keeper     | ready: the keeper waits for an order                             |
+ * | order.json     | agent      | handed over: from here on the command may have run               |
+ * | started.json   | keeper     | the command runs                                                 |
+ * | log            | keeper     | framed log, grows                                                |
+ * | cancel.json    | agent      | the command is to be ended                                       |
+ * | result.json    | keeper     | the command ended, no process of it is left, the log is complete |
+ * | delivered.json | agent      | log and artifacts reached the controller; the final report       |
+ * | destroy.json   | agent      | the worker is being removed; no keeper may start anything        |
+ * | source.tgz     | agent      | the job's source, complete before order.json                     |
+ */
+export function workerPaths(dir: string) {
+  return {
+    dir,
+    worker: join(dir, 'worker.json'),
+    keeper: join(dir, 'keeper.json'),
+    order: join(dir, 'order.json'),
+    started: join(dir, 'started.json'),
+    log: join(dir, 'log'),
+    cancel: join(dir, 'cancel.json'),
+    result: join(dir, 'result.json'),
+    delivered: join(dir, 'delivered.json'),
+    destroy: join(dir, 'destroy.json'),
+    source: join(dir, 'source.tgz'),
+    tmp: join(dir, 'tmp'),
+  } as const;
+}
+
+export type WorkerPaths = ReturnType<typeof workerPaths>;
+
+/** worker.json */
+export interface WorkerRecord {
+  readonly id: string;
+  readonly name: string;
+  readonly epoch: number;
+  readonly spec: DesiredWorker['spec'];
+}
+
+/** What the keeper process is started with, as JSON on its standard input. */
+export interface KeeperOrders {
+  readonly dir: string;
+  /** Driver name of the family `sandbox`. */
+  readonly sandbox: string;
+  readonly environment: SandboxSpec;
+  /** Bytes of log kept at most. */
+  readonly logBytes: number;
+}
+
+/** keeper.json */
+export interface KeeperRecord {
+  /** As `processIdentity` gives it. */
+  readonly identity: string;
+  readonly pid: number;
+  /** X25519 public key (SPKI, base64): the order is sealed to it, so no secret lies on disk. */
+  readonly publicKey: string;
+}
+
+/** order.json: who may run what. `sealed` holds a `SealedOrder` for the keeper's key. */
+export interface OrderRecord {
+  readonly jobId: string;
+  readonly epoch: number;
+  readonly sealed: string;
+}
+
+/** What is inside `OrderRecord.sealed`. */
+export interface SealedOrder {
+  readonly payload: Payload;
+  readonly secretValues: Readonly<Record<string, string>>;
+}
+
+/** started.json */
+export interface StartedRecord {
+  /** Wall-clock milliseconds. */
+  readonly startedAt: number;
+}

@@ -1,0 +1,118 @@
+import { listSecrets, deleteSecret } from '../db/queries/secrets.ts';
+import { deleteToken, listTokens } from '../db/queries/tokens.ts';
+import { listHosts } from '../db/queries/hosts.ts';
+import { listWorkers } from '../db/queries/workers.ts';
+import { envNameSchema } from '../protocol/values.ts';
+import { ProblemError } from '../protocol/problem.ts';
+import { VERSION } from '../platform/version.ts';
+import type { Auth } from './auth.ts';
+import type { Context } from './context.ts';
+import type { Hosts } from './hosts.ts';
+import type { Handlers } from './http/server.ts';
+import type { Jobs } from './jobs.ts';
+import type { Pools } from './pools.ts';
+import type { Secrets } from './secrets.ts';
+import { workerView } from './views.ts';
+
+interface Parts {
+  readonly auth: Auth;
+  readonly hosts: Hosts;
+  readonly jobs: Jobs;
+  readonly pools: Pools;
+  readonly secrets: Secrets;
+}
+
+/** What each operation of the API does. */
+export function handlersOf(context: Context, parts: Parts): Handlers {
+  const { auth, hosts, jobs, pools, secrets } = parts;
+  return {
+    submitJob: ({ body, idempotencyKey }) => jobs.submit(body, idempotencyKey),
+    listJobs: ({ query }) =>
+      jobs.list({ state: query.state, pool: query.pool, after: query.after, limit: query.limit }),
+    getJob: ({ params, query, signal }) => jobs.wait(params.id, query.wait, signal),
+    cancelJob: ({ params }) => jobs.cancel(params.id),
+    whyJob: ({ params }) => jobs.why(params.id),
+    listWorkers: async ({ query }) => {
+      const { pool, all, after, limit } = query;
+      const names = new Map((await listHosts(context.db)).map((host) => [host.id, host.name]));
+      const rows = await listWorkers(context.db, { pool, all, after }, limit);
+      return {
+        items: rows.map((row) => workerView(row, context.fleet, names.get(row.host_id) ?? '?')),
+        next: rows.length === limit ? rows.at(-1)?.id : undefined,
+      };
+    },
+    listHosts: async ({ query }) => pageByName(await hosts.list(), (host) => host.name, query),
+    drainHost: ({ params }) => hosts.setState(params.name, 'draining'),
+    resumeHost: ({ params }) => hosts.setState(params.name, 'active'),
+    removeHost: async ({ params }) => hosts.remove(params.name),
+    listPools: async () => ({ items: await pools.list() }),
+    applyPool: ({ params, body }) => {
+      if (params.name !== body.name) {
+        throw new ProblemError('invalid', 'the path and the body name different pools', {
+          errors: [{ path: 'name', message: `expected ${params.name}, as in the path` }],
+        });
+      }
+      return pools.apply(body);
+    },
+    removePool: async ({ params }) => pools.remove(params.name),
+    setSecret: async ({ params, body }) => {
+      const name = envNameSchema.safeParse(params.name);
+      if (!name.success) {
+        throw new ProblemError('invalid', 'that is no name for a secret', {
+          errors: [{ path: 'name', message: 'expected a name such as NPM_TOKEN' }],
+        });
+      }
+      await secrets.set(name.data, body.value);
+    },
+    listSecrets: async () => ({
+      items: (await listSecrets(context.db)).map((row) => ({
+        name: row.name,
+        updatedAt: row.updated_at,
+      })),
+    }),
+    removeSecret: async ({ params }) => {
+      const removed = await deleteSecret(context.db, params.name);
+      if (removed === 0) throw new ProblemError('not_found', `there is no secret ${params.name}`);
+    },
+    createToken: async ({ body }) => {
+      const made = await auth.createToken({ name: body.name, role: body.role, ttlMs: body.ttlMs });
+      return { ...made, name: body.name, role: body.role };
+    },
+    listTokens: async () => ({
+      items: (await listTokens(context.db)).map((row) => ({
+        id: row.id,
+        name: row.name,
+        role: row.role,
+        createdAt: row.created_at,
+        expiresAt: row.expires_at ?? undefined,
+        lastUsedAt: row.last_used_at ?? undefined,
+      })),
+    }),
+    revokeToken: async ({ params }) => {
+      const removed = await deleteToken(context.db, params.id);
+      if (removed === 0) throw new ProblemError('not_found', `there is no token ${params.id}`);
+    },
+    createJoinToken: ({ body }) => auth.createJoinToken(body),
+    whoami: async ({ principal }) => ({
+      name: principal.name,
+      role: principal.role,
+      fleet: context.fleet,
+      version: VERSION,
+    }),
+  };
+}
+
+function pageByName<T>(
+  items: readonly T[],
+  nameOf: (item: T) => string,
+  query: { limit: number; after?: string | undefined },
+): { items: T[]; next: string | undefined } {
+  const { after } = query;
+  const rest = after === undefined ? items : items.filter((item) => nameOf(item) > after);
+  const page = rest.slice(0, query.limit);
+  const last = page.at(-1);
+  return {
+    items: page,
+    next: rest.length > page.length && last !== undefined ? nameOf(last) : undefined,
+  };
+}

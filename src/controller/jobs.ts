@@ -1,0 +1,287 @@
+import { createHash } from 'node:crypto';
+import { newId } from '../domain/ids.ts';
+import type { Payload } from '../domain/job.ts';
+import type { Pool } from '../domain/pool.ts';
+import { explainJob } from '../domain/scheduling/explain.ts';
+import { DEFAULT_POOL, poolFits } from '../domain/scheduling/fit.ts';
+import { listArtifacts } from '../db/queries/artifacts.ts';
+import {
+  countAhead,
+  findJob,
+  findJobByKey,
+  finishJob,
+  insertJob,
+  labelsOf,
+  listJobs,
+  requestCancel,
+  type JobRow,
+} from '../db/queries/jobs.ts';
+import { findWorker, setWorkerGoal } from '../db/queries/workers.ts';
+import { nearest } from '../domain/nearest.ts';
+import type { JobRequest, JobView, Why } from '../protocol/api/resources.ts';
+import { ProblemError } from '../protocol/problem.ts';
+import { change, type Context } from './context.ts';
+import type { Pools } from './pools.ts';
+import type { Reconciler } from './reconcile/reconciler.ts';
+import type { Secrets } from './secrets.ts';
+import { jobView } from './views.ts';
+
+interface Parts {
+  readonly pools: Pools;
+  readonly secrets: Secrets;
+  readonly reconciler: Reconciler;
+  hasSource(digest: string): Promise<boolean>;
+}
+
+/** What people and integrations do with jobs. */
+export class Jobs {
+  readonly #context: Context;
+  readonly #parts: Parts;
+
+  constructor(context: Context, parts: Parts) {
+    this.#context = context;
+    this.#parts = parts;
+  }
+
+  /**
+   * Records a job and returns it once it is safe on disk. The same key with the same request
+   * returns the job it made before; with another request it is refused.
+   */
+  async submit(request: JobRequest, key: string | undefined): Promise<JobView> {
+    const hash = key === undefined ? undefined : hashOf(request);
+    const before = key === undefined ? undefined : await findJobByKey(this.#context.db, key);
+    if (before !== undefined) return this.#sameRequest(before, hash);
+    const { payload, retries } = await this.#check(request);
+    const row = await change(this.#context, async ({ tx, now, event }) => {
+      const meanwhile = key === undefined ? undefined : await findJobByKey(tx, key);
+      if (meanwhile !== undefined) return meanwhile;
+      const id = newId('j', now);
+      await insertJob(tx, {
+        id,
+        title: request.title ?? null,
+        pool: request.pool ?? null,
+        labels: request.labels,
+        payload,
+        priority: request.priority,
+        retries,
+        submitted_at: now,
+        idempotency_key: key ?? null,
+        request_hash: hash ?? null,
+      });
+      await event('job', id, 'queued');
+      return findJob(tx, id);
+    });
+    if (row === undefined) throw new Error('a job vanished while it was submitted');
+    await this.#context.db.flush();
+    return this.#sameRequest(row, hash);
+  }
+
+  async #sameRequest(row: JobRow, hash: string | undefined): Promise<JobView> {
+    if (hash !== undefined && row.request_hash !== hash) {
+      throw new ProblemError(
+        'idempotency_mismatch',
+        `this Idempotency-Key was used for job ${row.id} with another request; use a new key`,
+      );
+    }
+    return this.#view(row);
+  }
+
+  async #check(request: JobRequest): Promise<{ payload: Payload; retries: number }> {
+    const pool = this.#poolFor(await this.#parts.pools.all(), request);
+    const missing = await this.#parts.secrets.missing(request.secrets);
+    if (missing.length > 0) {
+      throw new ProblemError(
+        'unknown_secret',
+        `no secret is named ${missing.join(', ')}; set it with \`pomona secret set NAME\``,
+      );
+    }
+    if (request.source !== undefined && !(await this.#parts.hasSource(request.source))) {
+      throw new ProblemError('unknown_source', `no source ${request.source}; upload it first`);
+    }
+    if (request.timeoutMs !== undefined && request.timeoutMs > pool.maxTimeoutMs) {
+      throw new ProblemError('invalid', 'the time-out is longer than the pool allows', {
+        errors: [
+          {
+            path: 'timeoutMs',
+            message: `expected at most ${pool.maxTimeoutMs} (pool ${pool.name}), not ${request.timeoutMs}`,
+          },
+        ],
+      });
+    }
+    return {
+      retries: request.retries ?? pool.retries,
+      payload: {
+        command: request.command,
+        env: request.env,
+        secrets: request.secrets,
+        ...(request.source === undefined ? {} : { source: request.source }),
+        artifacts: request.artifacts,
+        timeoutMs: request.timeoutMs ?? pool.defaultTimeoutMs,
+      },
+    };
+  }
+
+  /** The first pool that takes the job; its numbers are the job's defaults. */
+  #poolFor(pools: readonly Pool[], request: JobRequest): Pool {
+    const job = { pool: request.pool, labels: request.labels };
+    const fitting = pools.find((pool) => poolFits(pool, job).fits);
+    if (fitting !== undefined) return fitting;
+    throw new ProblemError('no_pool', whyNoPool(pools, job));
+  }
+
+  async get(id: string): Promise<JobView> {
+    return this.#view(await this.#find(id));
+  }
+
+  /** Answers once the job is finished, or after `waitMs`, or when `signal` aborts. */
+  async wait(id: string, waitMs: number, signal: AbortSignal): Promise<JobView> {
+    const row = await this.#find(id);
+    if (row.state === 'finished' || waitMs === 0) return this.#view(row);
+    const until = this.#context.clock.monotonic() + waitMs;
+    for (;;) {
+      const next = this.#nextChange(id, until - this.#context.clock.monotonic(), signal);
+      const fresh = await this.#find(id);
+      const over = fresh.state === 'finished' || signal.aborted;
+      if (over || this.#context.clock.monotonic() >= until) {
+        next.stop();
+        return this.#view(fresh);
+      }
+      await next.happened;
+    }
+  }
+
+  #nextChange(id: string, ms: number, signal: AbortSignal) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, Math.max(0, ms));
+    const unlisten = this.#context.bus.listen(({ subjects }) => {
+      if (subjects.has(id)) resolve();
+    });
+    const aborted = () => resolve();
+    signal.addEventListener('abort', aborted);
+    const stop = () => {
+      clearTimeout(timer);
+      unlisten();
+      signal.removeEventListener('abort', aborted);
+    };
+    return { happened: promise.finally(stop), stop };
+  }
+
+  async list(filter: {
+    state: string | undefined;
+    pool: string | undefined;
+    after: string | undefined;
+    limit: number;
+  }): Promise<{ items: JobView[]; next: string | undefined }> {
+    const rows = await listJobs(
+      this.#context.db,
+      { state: filter.state, pool: filter.pool, before: filter.after },
+      filter.limit,
+    );
+    return {
+      items: await Promise.all(rows.map((row) => this.#view(row))),
+      next: rows.length === filter.limit ? rows.at(-1)?.id : undefined,
+    };
+  }
+
+  /** A waiting job ends at once; a job with a worker ends when the worker has ended it. */
+  async cancel(id: string): Promise<JobView> {
+    await this.#find(id);
+    await change(this.#context, async ({ tx, now, event, host }) => {
+      const job = await findJob(tx, id);
+      if (job === undefined || job.state === 'finished') return;
+      await requestCancel(tx, id);
+      if (job.state === 'queued') {
+        await finishJob(tx, {
+          id,
+          outcome: 'cancelled',
+          exitCode: undefined,
+          reason: 'cancelled while it waited',
+          startedAt: undefined,
+          finishedAt: now,
+          logBytes: undefined,
+        });
+        await event('job', id, 'cancelled');
+        return;
+      }
+      const worker = await findWorker(tx, job.worker_id ?? '');
+      if (worker?.goal !== 'run') return;
+      await setWorkerGoal(tx, { id: worker.id, goal: 'cancel', reason: undefined, now });
+      await event('job', id, 'cancelling');
+      host(worker.host_id);
+    });
+    await this.#context.db.flush();
+    return this.get(id);
+  }
+
+  /** Why a job has no worker yet: every pool and every host with its reason. */
+  async why(id: string): Promise<Why> {
+    const job = await this.#find(id);
+    if (job.state !== 'queued') {
+      return { jobId: id, state: job.state, summary: notQueued(job), ahead: 0, pools: [] };
+    }
+    const ahead = await countAhead(this.#context.db, job);
+    const queued = { id, pool: job.pool ?? undefined, labels: labelsOf(job) };
+    const { summary, pools } = explainJob(await this.#parts.reconciler.view(), queued, ahead);
+    return {
+      jobId: id,
+      state: job.state,
+      summary,
+      ahead,
+      pools: pools.map((pool) => ({ ...pool, hosts: [...pool.hosts] })),
+    };
+  }
+
+  async #find(id: string): Promise<JobRow> {
+    const row = await findJob(this.#context.db, id);
+    if (row === undefined) {
+      throw new ProblemError('not_found', `there is no job ${id}; \`pomona job list\` shows them`);
+    }
+    return row;
+  }
+
+  async #view(row: JobRow): Promise<JobView> {
+    const artifacts = row.epoch === 0 ? [] : await listArtifacts(this.#context.db, row.id, row.epoch);
+    return jobView(row, artifacts);
+  }
+}
+
+function hashOf(request: JobRequest): string {
+  return createHash('sha256').update(JSON.stringify(request)).digest('hex');
+}
+
+function whyNoPool(
+  pools: readonly Pool[],
+  job: { pool: string | undefined; labels: readonly string[] },
+): string {
+  const names = pools.map((pool) => pool.name);
+  const known = `pools are: ${names.join(', ') || 'none'}`;
+  if (job.pool !== undefined && !names.includes(job.pool)) {
+    const near = nearest(job.pool, names);
+    const hint = near === undefined ? '' : `; did you mean ${near}?`;
+    return `there is no pool ${job.pool}${hint} (${known})`;
+  }
+  const candidates = job.pool === undefined ? pools : pools.filter((pool) => pool.name === job.pool);
+  const labels = new Set(candidates.flatMap((pool) => pool.labels));
+  const unknown = job.labels.filter((label) => !labels.has(label));
+  if (unknown.length > 0) {
+    const near = nearest(unknown[0] ?? '', [...labels]);
+    const hint = near === undefined ? '' : `; did you mean ${near}?`;
+    const where = job.pool === undefined ? 'no pool' : `pool ${job.pool}`;
+    return `${where} has the label ${unknown.join(', ')}${hint} (labels are: ${[...labels].join(', ') || 'none'})`;
+  }
+  if (job.labels.length > 0) {
+    return `no single pool has all of the labels ${job.labels.join(', ')} (${known})`;
+  }
+  return `there is no pool ${DEFAULT_POOL}, where jobs go that name no pool and no labels (${known})`;
+}
+
+function notQueued(job: JobRow): string {
+  switch (job.state) {
+    case 'finished':
+      return `It is finished: ${job.outcome}${job.reason === null ? '' : ` (${job.reason})`}.`;
+    case 'assigned':
+      return `It was handed to a worker on host ${job.host_name} and is about to start.`;
+    default:
+      return `It runs on host ${job.host_name}.`;
+  }
+}

@@ -1,0 +1,89 @@
+import { newId } from '../../domain/ids.ts';
+import type { FleetAction } from '../../domain/scheduling/decide.ts';
+import { specKey } from '../../domain/scheduling/fit.ts';
+import { findHost } from '../../db/queries/hosts.ts';
+import { assignJob, findJob } from '../../db/queries/jobs.ts';
+import {
+  findWorker,
+  giveJob,
+  insertWorker,
+  retireIdleWorker,
+  setWorkerGoal,
+  setWorkerState,
+} from '../../db/queries/workers.ts';
+import { change, type Changes, type Context } from '../context.ts';
+import { loseJob } from '../job-endings.ts';
+
+/**
+ * Carries out one decision in one transaction. The decision was made on a reading that may be
+ * stale: each step looks at fresh rows and does nothing when its condition no longer holds.
+ */
+export async function carryOut(context: Context, actions: readonly FleetAction[]): Promise<void> {
+  await change(context, async (changes) => {
+    for (const action of actions) await carryOutOne(changes, action);
+  });
+}
+
+async function carryOutOne(changes: Changes, action: FleetAction): Promise<void> {
+  switch (action.type) {
+    case 'assign':
+      return assign(changes, action.jobId, action.workerId);
+    case 'create':
+      return create(changes, action);
+    case 'destroy':
+      return destroy(changes, action.workerId, action.reason);
+    case 'lose':
+      return lose(changes, action.workerId, action.reason);
+  }
+}
+
+async function assign({ tx, now, event, host }: Changes, jobId: string, workerId: string) {
+  const job = await findJob(tx, jobId);
+  const worker = await findWorker(tx, workerId);
+  if (job?.state !== 'queued' || worker?.state !== 'ready') return;
+  if (worker.goal !== 'ready' || worker.job_id !== null) return;
+  const owner = await findHost(tx, worker.host_id);
+  if (owner?.state !== 'active') return;
+  await giveJob(tx, { id: workerId, jobId, now });
+  await assignJob(tx, { id: jobId, workerId, hostName: owner.name, now });
+  await event('job', jobId, 'assigned');
+  host(worker.host_id);
+}
+
+async function create(
+  { tx, now, event, host }: Changes,
+  action: Extract<FleetAction, { type: 'create' }>,
+) {
+  const owner = await findHost(tx, action.hostId);
+  if (owner?.state !== 'active') return;
+  const id = newId('w', now);
+  await insertWorker(tx, {
+    id,
+    epoch: 1,
+    hostId: action.hostId,
+    spec: action.spec,
+    specKey: specKey(action.spec),
+    now,
+  });
+  await event('worker', id, 'requested');
+  host(action.hostId);
+}
+
+async function destroy({ tx, now, host }: Changes, workerId: string, reason: string) {
+  const worker = await findWorker(tx, workerId);
+  if (worker === undefined) return;
+  if (await retireIdleWorker(tx, { id: workerId, reason, now })) host(worker.host_id);
+}
+
+async function lose(changes: Changes, workerId: string, reason: string) {
+  const worker = await findWorker(changes.tx, workerId);
+  if (worker === undefined || worker.state === 'failed' || worker.state === 'destroyed') return;
+  await setWorkerState(changes.tx, { id: workerId, state: 'failed', reason, now: changes.now });
+  await setWorkerGoal(changes.tx, { id: workerId, goal: 'destroyed', reason, now: changes.now });
+  await changes.event('worker', workerId, 'failed', reason);
+  changes.host(worker.host_id);
+  if (worker.job_id === null) return;
+  const job = await findJob(changes.tx, worker.job_id);
+  if (job?.worker_id !== workerId) return;
+  await loseJob(changes, job, { ran: true, reason });
+}

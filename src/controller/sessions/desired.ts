@@ -1,0 +1,50 @@
+import type { JobOrder } from '../../domain/job.ts';
+import type { DesiredWorker } from '../../domain/worker.ts';
+import { findJob, payloadOf } from '../../db/queries/jobs.ts';
+import { liveWorkersOfHost, specOf, type WorkerRow } from '../../db/queries/workers.ts';
+import type { Context } from '../context.ts';
+import type { Secrets } from '../secrets.ts';
+
+/** The whole list of workers wanted on a host, as its agent is told. */
+export async function desiredWorkers(
+  context: Context,
+  secrets: Secrets,
+  hostId: string,
+): Promise<DesiredWorker[]> {
+  const desired: DesiredWorker[] = [];
+  for (const row of await liveWorkersOfHost(context.db, hostId)) {
+    const order = await orderFor(context, secrets, row);
+    desired.push({
+      id: row.id,
+      name: workerName(context.fleet, row.id),
+      epoch: row.epoch,
+      goal: row.goal,
+      spec: specOf(row),
+      ...(order === undefined ? {} : { order }),
+    });
+  }
+  return desired;
+}
+
+/** The owned name of all that exists of a worker outside the database. */
+export function workerName(fleet: string, workerId: string): string {
+  return `pomona-${fleet}-${workerId}`;
+}
+
+/** The job to hand over: only until the worker was seen running it. */
+async function orderFor(
+  context: Context,
+  secrets: Secrets,
+  row: WorkerRow,
+): Promise<JobOrder | undefined> {
+  if (row.goal !== 'run' || row.state !== 'ready' || row.job_id === null) return undefined;
+  const job = await findJob(context.db, row.job_id);
+  if (job === undefined || job.state !== 'assigned' || job.worker_id !== row.id) return undefined;
+  const payload = payloadOf(job);
+  return {
+    jobId: job.id,
+    epoch: job.epoch,
+    payload,
+    secretValues: await secrets.valuesOf(payload.secrets),
+  };
+}

@@ -1,0 +1,107 @@
+import { WORKER_STATES, type ObservedWorker, type WorkerState } from '../../domain/worker.ts';
+import { findJob, startJob } from '../../db/queries/jobs.ts';
+import {
+  findWorker,
+  liveWorkersOfHost,
+  setWorkerGoal,
+  setWorkerState,
+  type WorkerRow,
+} from '../../db/queries/workers.ts';
+import { change, type Changes, type Context } from '../context.ts';
+import { endJob, loseJob, startTime } from '../job-endings.ts';
+
+/** Told when workers became ready or failed before that, so that failing places rest a while. */
+export interface WorkerOutcomes {
+  madeReady(pool: string, hostId: string): void;
+  failedToStart(pool: string, hostId: string, reason: string): void;
+}
+
+/**
+ * Takes in what an agent observed. A report about a worker that is not this host's, or of another
+ * epoch, changes nothing. States only move forward. `complete`: a worker that was seen before and
+ * is not listed now is gone.
+ */
+export async function observe(
+  context: Context,
+  outcomes: WorkerOutcomes,
+  hostId: string,
+  report: { readonly complete: boolean; readonly workers: readonly ObservedWorker[] },
+): Promise<void> {
+  if (!report.complete && report.workers.length === 0) return;
+  await change(context, async (changes) => {
+    for (const seen of report.workers) {
+      const row = await findWorker(changes.tx, seen.id);
+      if (row === undefined || row.host_id !== hostId || row.epoch !== seen.epoch) continue;
+      await observeWorker(changes, outcomes, row, seen);
+    }
+    if (!report.complete) return;
+    const listed = new Set(report.workers.map((worker) => worker.id));
+    for (const row of await liveWorkersOfHost(changes.tx, hostId)) {
+      if (listed.has(row.id) || row.state === 'requested') continue;
+      const reason = 'it vanished from its host';
+      await observeWorker(changes, outcomes, row, {
+        id: row.id,
+        epoch: row.epoch,
+        state: 'destroyed',
+        reason,
+        ...(row.goal === 'run' && row.job_id !== null ? { jobId: row.job_id } : {}),
+      });
+    }
+  });
+}
+
+async function observeWorker(
+  changes: Changes,
+  outcomes: WorkerOutcomes,
+  row: WorkerRow,
+  seen: ObservedWorker,
+): Promise<void> {
+  const next = forward(row.state, seen.state);
+  if (row.job_id !== null) await observeJob(changes, row, seen);
+  if (next === undefined) return;
+  await setWorkerState(changes.tx, {
+    id: row.id,
+    state: next,
+    reason: seen.reason,
+    now: changes.now,
+  });
+  await changes.event('worker', row.id, next, seen.reason);
+  if (next === 'ready') outcomes.madeReady(row.pool, row.host_id);
+  if (next === 'failed' && isPreparing(row.state)) {
+    outcomes.failedToStart(row.pool, row.host_id, seen.reason ?? 'no reason given');
+  }
+  if (next === 'failed' || next === 'destroyed') changes.host(row.host_id);
+  if (next === 'failed' && row.goal !== 'destroyed') {
+    await setWorkerGoal(changes.tx, { ...row, goal: 'destroyed', reason: undefined, now: changes.now });
+  }
+}
+
+/** What the report means for the job that the worker was given. */
+async function observeJob(changes: Changes, row: WorkerRow, seen: ObservedWorker): Promise<void> {
+  const job = await findJob(changes.tx, row.job_id ?? '');
+  if (job === undefined || job.state === 'finished' || job.worker_id !== row.id) return;
+  if (seen.result !== undefined) {
+    await endJob(changes, job, seen.result);
+    await setWorkerGoal(changes.tx, { ...row, goal: 'destroyed', reason: undefined, now: changes.now });
+    changes.host(row.host_id);
+  } else if (seen.state === 'running' || seen.state === 'finishing') {
+    const startedAt = startTime(job, seen.startedAt, changes.now);
+    if (startedAt === undefined) return;
+    const started = await startJob(changes.tx, { id: job.id, workerId: row.id, startedAt });
+    if (started) await changes.event('job', job.id, 'running');
+  } else if (seen.state === 'failed' || seen.state === 'destroyed') {
+    await loseJob(changes, job, {
+      ran: seen.jobId === job.id,
+      reason: seen.reason ?? 'its worker failed',
+    });
+  }
+}
+
+/** The state to record, if the report moves the worker forward. */
+function forward(from: WorkerState, to: WorkerState): WorkerState | undefined {
+  return WORKER_STATES.indexOf(to) > WORKER_STATES.indexOf(from) ? to : undefined;
+}
+
+function isPreparing(state: WorkerState): boolean {
+  return WORKER_STATES.indexOf(state) < WORKER_STATES.indexOf('ready');
+}

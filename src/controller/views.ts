@@ -1,0 +1,88 @@
+import type { ArtifactRow } from '../db/queries/artifacts.ts';
+import type { EventRow } from '../db/queries/events.ts';
+import { factsOf, type HostRow } from '../db/queries/hosts.ts';
+import { labelsOf, payloadOf, type JobRow } from '../db/queries/jobs.ts';
+import { specOf, type WorkerRow } from '../db/queries/workers.ts';
+import { hostLabels } from '../domain/scheduling/fit.ts';
+import type { EventView, HostView, JobView, WorkerView } from '../protocol/api/resources.ts';
+import type { HostLink } from './sessions/agent-sessions.ts';
+import { workerName } from './sessions/desired.ts';
+
+/** Rows as the API shows them. */
+
+export function jobView(row: JobRow, artifacts: readonly ArtifactRow[]): JobView {
+  const payload = payloadOf(row);
+  return {
+    id: row.id,
+    state: row.state,
+    outcome: row.outcome ?? undefined,
+    exitCode: row.exit_code ?? undefined,
+    reason: row.reason ?? undefined,
+    title: row.title ?? undefined,
+    command: [...payload.command],
+    pool: row.pool ?? undefined,
+    labels: labelsOf(row),
+    secrets: [...payload.secrets],
+    artifactGlobs: [...payload.artifacts],
+    priority: row.priority,
+    retries: row.retries,
+    timeoutMs: payload.timeoutMs,
+    epoch: row.epoch,
+    cancelRequested: row.cancel_requested === 1,
+    workerId: row.worker_id ?? undefined,
+    hostName: row.host_name ?? undefined,
+    submittedAt: row.submitted_at,
+    assignedAt: row.assigned_at ?? undefined,
+    startedAt: row.started_at ?? undefined,
+    finishedAt: row.finished_at ?? undefined,
+    logBytes: row.log_bytes,
+    artifacts: artifacts.map(({ path, size, sha256 }) => ({ path, size, sha256 })),
+  };
+}
+
+export function workerView(row: WorkerRow, fleet: string, hostName: string): WorkerView {
+  const spec = specOf(row);
+  return {
+    id: row.id,
+    name: workerName(fleet, row.id),
+    pool: row.pool,
+    hostName,
+    state: row.state,
+    goal: row.goal,
+    epoch: row.epoch,
+    driver: spec.kind === 'vm' ? spec.vm : `${spec.sandbox}+${spec.store}`,
+    image: spec.image.name,
+    jobId: row.job_id ?? undefined,
+    reason: row.reason ?? undefined,
+    createdAt: row.created_at,
+    readyAt: row.ready_at ?? undefined,
+    updatedAt: row.updated_at,
+  };
+}
+
+export function hostView(row: HostRow, link: HostLink, workers: number): HostView {
+  const facts = factsOf(row);
+  return {
+    id: row.id,
+    name: row.name,
+    state: row.state,
+    online: link.online,
+    lastSeenAt: row.last_seen_at ?? undefined,
+    workers,
+    labels: facts === undefined ? [] : hostLabels(facts),
+    agentVersion: row.agent_version ?? undefined,
+    diskFreeBytes: row.disk_free_bytes ?? undefined,
+    facts,
+  };
+}
+
+export function eventView(row: EventRow): EventView {
+  return {
+    seq: row.seq,
+    at: row.at,
+    kind: row.kind,
+    id: row.subject,
+    state: row.state,
+    reason: row.reason ?? undefined,
+  };
+}

@@ -1,0 +1,225 @@
+import type { JobOutcome, JobState, Payload } from '../../domain/job.ts';
+import type { Queryable } from '../database.ts';
+
+export interface JobRow {
+  readonly id: string;
+  readonly state: JobState;
+  readonly outcome: JobOutcome | null;
+  readonly exit_code: number | null;
+  readonly reason: string | null;
+  readonly title: string | null;
+  readonly pool: string | null;
+  readonly labels: string;
+  readonly payload: string;
+  readonly priority: number;
+  readonly retries: number;
+  readonly retries_left: number;
+  readonly epoch: number;
+  readonly cancel_requested: number;
+  readonly worker_id: string | null;
+  readonly host_name: string | null;
+  readonly submitted_at: number;
+  readonly assigned_at: number | null;
+  readonly started_at: number | null;
+  readonly finished_at: number | null;
+  readonly log_bytes: number;
+  readonly idempotency_key: string | null;
+  readonly request_hash: string | null;
+}
+
+export function payloadOf(row: Pick<JobRow, 'payload'>): Payload {
+  return JSON.parse(row.payload) as Payload;
+}
+
+export function labelsOf(row: Pick<JobRow, 'labels'>): string[] {
+  return JSON.parse(row.labels) as string[];
+}
+
+export async function insertJob(
+  db: Queryable,
+  job: Pick<
+    JobRow,
+    | 'id'
+    | 'title'
+    | 'pool'
+    | 'priority'
+    | 'retries'
+    | 'submitted_at'
+    | 'idempotency_key'
+    | 'request_hash'
+  > & { labels: readonly string[]; payload: Payload },
+): Promise<void> {
+  await db.run(
+    `INSERT INTO jobs (id, state, title, pool, labels, payload, priority, retries, retries_left,
+       epoch, cancel_requested, submitted_at, log_bytes, idempotency_key, request_hash)
+     VALUES ($1, 'queued', $2, $3, $4, $5, $6, $7, $7, 0, 0, $8, 0, $9, $10)`,
+    [
+      job.id,
+      job.title,
+      job.pool,
+      JSON.stringify(job.labels),
+      JSON.stringify(job.payload),
+      job.priority,
+      job.retries,
+      job.submitted_at,
+      job.idempotency_key,
+      job.request_hash,
+    ],
+  );
+}
+
+export function findJob(db: Queryable, id: string): Promise<JobRow | undefined> {
+  return db.get('SELECT * FROM jobs WHERE id = $1', [id]);
+}
+
+export function findJobByKey(db: Queryable, key: string): Promise<JobRow | undefined> {
+  return db.get('SELECT * FROM jobs WHERE idempotency_key = $1', [key]);
+}
+
+/** Newest first. Ids sort by age, so the id is the cursor. */
+export function listJobs(
+  db: Queryable,
+  filter: { state: string | undefined; pool: string | undefined; before: string | undefined },
+  limit: number,
+): Promise<JobRow[]> {
+  return db.all(
+    `SELECT * FROM jobs
+     WHERE (CAST($1 AS TEXT) IS NULL OR state = $1)
+       AND (CAST($2 AS TEXT) IS NULL OR pool = $2)
+       AND (CAST($3 AS TEXT) IS NULL OR id < $3)
+     ORDER BY id DESC LIMIT $4`,
+    [filter.state, filter.pool, filter.before, limit],
+  );
+}
+
+export type QueuedRow = Pick<JobRow, 'id' | 'pool' | 'labels'>;
+
+/** Waiting jobs in the order in which they go. */
+export function queuedJobs(db: Queryable, limit: number): Promise<QueuedRow[]> {
+  return db.all(
+    `SELECT id, pool, labels FROM jobs WHERE state = 'queued'
+     ORDER BY priority DESC, id LIMIT $1`,
+    [limit],
+  );
+}
+
+export async function countAhead(
+  db: Queryable,
+  job: Pick<JobRow, 'id' | 'priority'>,
+): Promise<number> {
+  const row = await db.get<{ n: number }>(
+    `SELECT COUNT(*) AS n FROM jobs WHERE state = 'queued'
+     AND (priority > $1 OR (priority = $1 AND id < $2))`,
+    [job.priority, job.id],
+  );
+  return Number(row?.n ?? 0);
+}
+
+export function countQueuedByPool(
+  db: Queryable,
+): Promise<{ pool: string | null; labels: string; n: number }[]> {
+  return db.all(
+    "SELECT pool, labels, COUNT(*) AS n FROM jobs WHERE state = 'queued' GROUP BY pool, labels",
+  );
+}
+
+export function countJobsByState(db: Queryable): Promise<{ state: JobState; n: number }[]> {
+  return db.all("SELECT state, COUNT(*) AS n FROM jobs WHERE state <> 'finished' GROUP BY state");
+}
+
+/** Queued to assigned, under the next epoch. Returns false when the job is not queued any more. */
+export async function assignJob(
+  db: Queryable,
+  job: { id: string; workerId: string; hostName: string; now: number },
+): Promise<boolean> {
+  const changed = await db.run(
+    `UPDATE jobs SET state = 'assigned', epoch = epoch + 1, worker_id = $2, host_name = $3,
+       assigned_at = $4, log_bytes = 0, reason = NULL
+     WHERE id = $1 AND state = 'queued'`,
+    [job.id, job.workerId, job.hostName, job.now],
+  );
+  return changed === 1;
+}
+
+export async function startJob(
+  db: Queryable,
+  job: { id: string; workerId: string; startedAt: number },
+): Promise<boolean> {
+  const changed = await db.run(
+    `UPDATE jobs SET state = 'running', started_at = $3
+     WHERE id = $1 AND worker_id = $2 AND state = 'assigned'`,
+    [job.id, job.workerId, job.startedAt],
+  );
+  return changed === 1;
+}
+
+/** Back to the queue, having lost its worker. `spent`: it costs one of the job's retries. */
+export async function requeueJob(
+  db: Queryable,
+  job: { id: string; reason: string; spent: boolean },
+): Promise<void> {
+  await db.run(
+    `UPDATE jobs SET state = 'queued', worker_id = NULL, host_name = NULL, assigned_at = NULL,
+       started_at = NULL, reason = $2, retries_left = retries_left - $3
+     WHERE id = $1 AND state IN ('assigned', 'running')`,
+    [job.id, job.reason, job.spent ? 1 : 0],
+  );
+}
+
+export async function finishJob(
+  db: Queryable,
+  job: {
+    id: string;
+    outcome: JobOutcome;
+    exitCode: number | undefined;
+    reason: string | undefined;
+    startedAt: number | undefined;
+    finishedAt: number;
+    logBytes: number | undefined;
+  },
+): Promise<boolean> {
+  const changed = await db.run(
+    `UPDATE jobs SET state = 'finished', outcome = $2, exit_code = $3, reason = $4,
+       started_at = COALESCE(started_at, $5), finished_at = $6, log_bytes = COALESCE($7, log_bytes)
+     WHERE id = $1 AND state <> 'finished'`,
+    [
+      job.id,
+      job.outcome,
+      job.exitCode,
+      job.reason,
+      job.startedAt,
+      job.finishedAt,
+      job.logBytes,
+    ],
+  );
+  return changed === 1;
+}
+
+export async function requestCancel(db: Queryable, id: string): Promise<void> {
+  await db.run("UPDATE jobs SET cancel_requested = 1 WHERE id = $1 AND state <> 'finished'", [id]);
+}
+
+export async function forgetOldKeys(db: Queryable, before: number): Promise<void> {
+  await db.run(
+    `UPDATE jobs SET idempotency_key = NULL, request_hash = NULL
+     WHERE idempotency_key IS NOT NULL AND submitted_at < $1`,
+    [before],
+  );
+}
+
+/** Finished jobs that ended before a time, oldest first. */
+export function jobsFinishedBefore(
+  db: Queryable,
+  before: number,
+  limit: number,
+): Promise<{ id: string; epoch: number }[]> {
+  return db.all(
+    `SELECT id, epoch FROM jobs WHERE state = 'finished' AND finished_at < $1
+     ORDER BY finished_at LIMIT $2`,
+    [before, limit],
+  );
+}
+
+export async function deleteJob(db: Queryable, id: string): Promise<void> {
+  await db.run("DELETE FROM jobs WHERE id = $1 AND state = 'finished'", [id]);
+}

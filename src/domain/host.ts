@@ -1,0 +1,47 @@
+import type { ImageRef } from './worker.ts';
+
+/** How well a sandbox keeps a job from the rest of the host, best first. */
+export const ISOLATION_LEVELS = ['vm', 'namespaces', 'user', 'none'] as const;
+export type Isolation = (typeof ISOLATION_LEVELS)[number];
+
+/** What a driver on a host says of itself. */
+export interface DriverReport {
+  readonly name: string;
+  readonly available: boolean;
+  /** Why it is not available, and what to do about it; or what it is limited to. */
+  readonly detail: string;
+  /** Higher is better; the best available is taken when a pool names none. */
+  readonly rank: number;
+  /** For sandboxes and VMs. */
+  readonly isolation?: Isolation;
+}
+
+/** What a host can do, as its agent found out at start. */
+export interface HostFacts {
+  readonly os: 'macos' | 'linux';
+  readonly osVersion: string;
+  readonly arch: 'arm64' | 'x64';
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  /** Labels from the agent's configuration, besides `os`, `arch` and `os-<major version>`. */
+  readonly labels: readonly string[];
+  readonly capacity: HostCapacity;
+  readonly sandboxes: readonly DriverReport[];
+  readonly stores: readonly DriverReport[];
+  readonly vms: readonly DriverReport[];
+  readonly images: readonly ImageRef[];
+}
+
+/** How many workers a host takes at once. */
+export interface HostCapacity {
+  /** Workers of any kind. */
+  readonly workers: number;
+  /** macOS guests: at most two per Mac (Virtualization.framework and the licence). */
+  readonly macosVms: number;
+}
+
+export const MACOS_VMS_PER_HOST = 2;
+
+export const HOST_STATES = ['active', 'draining'] as const;
+/** `draining`: running jobs end, nothing new starts. */
+export type HostState = (typeof HOST_STATES)[number];

@@ -1,0 +1,31 @@
+import type { Limits } from './worker.ts';
+
+/** Workers that are alike. Resolved from the configuration or from `pomona pool apply`. */
+export interface Pool {
+  readonly name: string;
+  /** Labels jobs may ask for; a job fits when each of its labels is here. */
+  readonly labels: readonly string[];
+  /** Labels a host must have to carry this pool's workers. */
+  readonly hostLabels: readonly string[];
+  /** Image name; `empty` is built in. */
+  readonly image: string;
+  readonly kind: 'sandbox' | 'vm';
+  /** Driver names; absent: the best available on the host. */
+  readonly sandbox?: string;
+  readonly store?: string;
+  readonly vm?: string;
+  readonly guest: 'macos' | 'linux';
+  /** Booted workers kept waiting for a job. */
+  readonly ready: number;
+  /** Workers at most, over all hosts. */
+  readonly max: number;
+  readonly limits: Limits;
+  /** How often a job that was lost after hand-over may run again, unless the job says otherwise. */
+  readonly retries: number;
+  /** Time-out of jobs that name none, and the longest a job may ask for. */
+  readonly defaultTimeoutMs: number;
+  readonly maxTimeoutMs: number;
+}
+
+/** The image that is always there: nothing in home, nothing in prefix. */
+export const EMPTY_IMAGE = 'empty';

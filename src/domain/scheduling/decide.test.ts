@@ -1,0 +1,240 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { HostFacts } from '../host.ts';
+import type { Pool } from '../pool.ts';
+import { SURPLUS_IDLE_MS, decideFleet } from './decide.ts';
+import { explainJob } from './explain.ts';
+import { specFor, specKey } from './fit.ts';
+import {
+  backoffKey,
+  type FleetView,
+  type HostStatus,
+  type WorkerStatus,
+} from './fleet-view.ts';
+
+const NOW = 1_000_000;
+
+function facts(overrides: Partial<HostFacts> = {}): HostFacts {
+  return {
+    os: 'linux',
+    osVersion: '12.1',
+    arch: 'x64',
+    cpus: 4,
+    memoryBytes: 2 ** 34,
+    labels: [],
+    capacity: { workers: 4, macosVms: 2 },
+    sandboxes: [
+      { name: 'process', available: true, detail: '', rank: 1, isolation: 'none' },
+      { name: 'bubblewrap', available: true, detail: '', rank: 9, isolation: 'namespaces' },
+      { name: 'gvisor', available: false, detail: 'runsc is not installed', rank: 99 },
+    ],
+    stores: [{ name: 'copy', available: true, detail: '', rank: 1 }],
+    vms: [{ name: 'synthetic', available: true, detail: '', rank: 1 }],
+    images: [{ name: 'empty', digest: 'sha256:00' }],
+    ...overrides,
+  };
+}
+
+function host(name: string, overrides: Partial<HostStatus> = {}): HostStatus {
+  return { id: name, name, state: 'active', online: true, silentForMs: 0, facts: facts(), ...overrides };
+}
+
+function pool(name: string, overrides: Partial<Pool> = {}): Pool {
+  return {
+    name,
+    labels: [name],
+    hostLabels: [],
+    image: 'empty',
+    kind: 'sandbox',
+    guest: 'linux',
+    ready: 0,
+    max: 10,
+    limits: {},
+    retries: 0,
+    defaultTimeoutMs: 1000,
+    maxTimeoutMs: 1000,
+    ...overrides,
+  };
+}
+
+function worker(id: string, of: Pool, overrides: Partial<WorkerStatus> = {}): WorkerStatus {
+  const spec = specFor(of, facts());
+  assert.ok(spec.fits);
+  return {
+    id,
+    pool: of.name,
+    hostId: 'a',
+    state: 'ready',
+    goal: 'ready',
+    jobId: undefined,
+    specKey: specKey(spec.spec),
+    macosVm: false,
+    readyAt: NOW - 1,
+    ...overrides,
+  };
+}
+
+function job(id: string, wanted: string | undefined = undefined) {
+  return { id, pool: wanted, labels: [] };
+}
+
+function view(overrides: Partial<FleetView>): FleetView {
+  return {
+    now: NOW,
+    pools: [],
+    hosts: [],
+    workers: [],
+    queued: [],
+    backoffs: new Map(),
+    hostLostAfterMs: 60_000,
+    ...overrides,
+  };
+}
+
+const base = pool('default');
+
+test('a waiting job gets the ready worker that waited longest', () => {
+  const actions = decideFleet(
+    view({
+      pools: [base],
+      hosts: [host('a')],
+      workers: [worker('w2', base, { readyAt: 20 }), worker('w1', base, { readyAt: 10 })],
+      queued: [job('j1')],
+    }),
+  );
+  assert.deepEqual(
+    actions.filter((action) => action.type === 'assign'),
+    [{ type: 'assign', jobId: 'j1', workerId: 'w1' }],
+  );
+});
+
+test('a waiting job without a ready worker gets one made, once', () => {
+  const made = decideFleet(view({ pools: [base], hosts: [host('a')], queued: [job('j1')] }));
+  assert.equal(made.length, 1);
+  assert.equal(made[0]?.type, 'create');
+  const coming = worker('w1', base, { state: 'booting', readyAt: undefined });
+  const again = decideFleet(
+    view({ pools: [base], hosts: [host('a')], workers: [coming], queued: [job('j1')] }),
+  );
+  assert.deepEqual(again, []);
+});
+
+test('a pool keeps as many workers ready as it says, besides those that jobs wait for', () => {
+  const warm = pool('default', { ready: 2 });
+  const actions = decideFleet(view({ pools: [warm], hosts: [host('a')], queued: [job('j1')] }));
+  assert.deepEqual(
+    actions.map((action) => action.type),
+    ['create', 'create', 'create'],
+  );
+});
+
+test('a pool never has more workers than its maximum, nor a host more than its capacity', () => {
+  const small = pool('default', { max: 2 });
+  const jobs = ['1', '2', '3', '4', '5', '6'].map((id) => job(id));
+  assert.equal(decideFleet(view({ pools: [small], hosts: [host('a')], queued: jobs })).length, 2);
+  assert.equal(decideFleet(view({ pools: [base], hosts: [host('a')], queued: jobs })).length, 4);
+});
+
+test('new workers go to the host with the most room', () => {
+  const busy = host('a', { facts: facts({ capacity: { workers: 2, macosVms: 0 } }) });
+  const actions = decideFleet(
+    view({ pools: [base], hosts: [busy, host('b')], queued: [job('j1')] }),
+  );
+  assert.equal(actions[0]?.type === 'create' && actions[0].hostId, 'b');
+});
+
+test('at most two macOS guests run on a host', () => {
+  const mac = pool('mac', { kind: 'vm', vm: 'synthetic', guest: 'macos' });
+  const jobs = ['1', '2', '3'].map((id) => job(id, 'mac'));
+  assert.equal(decideFleet(view({ pools: [mac], hosts: [host('a')], queued: jobs })).length, 2);
+});
+
+test('an idle worker of another pool gives way to a waiting job, and is not made anew', () => {
+  const warm = pool('warm', { ready: 1 });
+  const full = host('a', { facts: facts({ capacity: { workers: 1, macosVms: 0 } }) });
+  const actions = decideFleet(
+    view({ pools: [base, warm], hosts: [full], workers: [worker('w1', warm)], queued: [job('j')] }),
+  );
+  assert.deepEqual(
+    actions.map((action) => [action.type, 'workerId' in action && action.workerId]),
+    [['destroy', 'w1']],
+  );
+});
+
+test('nothing starts on a draining host and its idle workers go', () => {
+  const draining = host('a', { state: 'draining' });
+  const actions = decideFleet(
+    view({ pools: [base], hosts: [draining], workers: [worker('w1', base)], queued: [job('j')] }),
+  );
+  assert.deepEqual(actions, [
+    { type: 'destroy', workerId: 'w1', reason: 'host a is draining' },
+  ]);
+});
+
+test('idle workers made from something else than the pool now says are replaced', () => {
+  const changed = pool('default', { ready: 1, limits: { cpus: 1 } });
+  const actions = decideFleet(
+    view({ pools: [changed], hosts: [host('a')], workers: [worker('w1', base)] }),
+  );
+  assert.deepEqual(
+    actions.map((action) => action.type),
+    ['destroy', 'create'],
+  );
+});
+
+test('a worker nobody needs is kept a little while, then goes', () => {
+  const idle = worker('w1', base, { readyAt: NOW - SURPLUS_IDLE_MS + 1 });
+  const fleet = { pools: [base], hosts: [host('a')], workers: [idle] };
+  assert.deepEqual(decideFleet(view(fleet)), []);
+  assert.equal(decideFleet(view({ ...fleet, now: NOW + 1 }))[0]?.type, 'destroy');
+});
+
+test('a job whose host is out of touch is given up only after the time-out', () => {
+  const running = worker('w1', base, { state: 'running', goal: 'run', jobId: 'j' });
+  const silent = (silentForMs: number) =>
+    view({
+      pools: [base],
+      hosts: [host('a', { online: false, silentForMs })],
+      workers: [running],
+    });
+  assert.deepEqual(decideFleet(silent(59_999)), []);
+  assert.equal(decideFleet(silent(60_000))[0]?.type, 'lose');
+});
+
+test('a place where workers fail is left alone until its back-off ends', () => {
+  const backoffs = new Map([
+    [backoffKey('default', 'a'), { until: NOW + 5000, failures: 3, reason: 'no disk' }],
+  ]);
+  const fleet = { pools: [base], hosts: [host('a')], queued: [job('j')], backoffs };
+  assert.deepEqual(decideFleet(view(fleet)), []);
+  assert.equal(decideFleet(view({ ...fleet, now: NOW + 5000 })).length, 1);
+});
+
+test('why a job waits is told for each pool and each host', () => {
+  const fleet = view({
+    pools: [base, pool('other')],
+    hosts: [
+      host('drained', { state: 'draining' }),
+      host('full', { facts: facts({ capacity: { workers: 0, macosVms: 0 } }) }),
+      host('gone', { online: false, silentForMs: 7000 }),
+      host('bare', { facts: facts({ images: [] }) }),
+    ],
+  });
+  const why = explainJob(fleet, job('j'), 3);
+  assert.match(why.summary, /^3 jobs go first; pool default: none of 4 hosts was chosen/);
+  const reasons = why.pools[0]?.hosts.map((entry) => `${entry.host}: ${entry.reason}`) ?? [];
+  assert.match(reasons[0] ?? '', /drained: it is draining/);
+  assert.match(reasons[1] ?? '', /full: all its 0 workers are in use/);
+  assert.match(reasons[2] ?? '', /gone: it is offline for 7 s/);
+  assert.match(reasons[3] ?? '', /bare: its agent offers no empty image/);
+  assert.equal(why.pools[1]?.fits, false);
+});
+
+test('a host that is chosen by no driver says which and why', () => {
+  const why = explainJob(
+    view({ pools: [pool('default', { sandbox: 'gvisor' })], hosts: [host('a')] }),
+    job('j'),
+    0,
+  );
+  assert.match(why.summary, /sandbox gvisor is not available there: runsc is not installed/);
+});

@@ -1,0 +1,156 @@
+import type { DriverReport, HostFacts } from '../host.ts';
+import { EMPTY_IMAGE, type Pool } from '../pool.ts';
+import type { WorkerSpec } from '../worker.ts';
+import { backoffKey, type FleetView, type HostStatus } from './fleet-view.ts';
+
+/** The pool that takes jobs which ask for nothing. */
+export const DEFAULT_POOL = 'default';
+
+export type Fit<T = unknown> =
+  | ({ readonly fits: true } & T)
+  | { readonly fits: false; readonly reason: string };
+
+/** Does this pool take this job? */
+export function poolFits(
+  pool: Pool,
+  job: { readonly pool: string | undefined; readonly labels: readonly string[] },
+): Fit {
+  if (job.pool !== undefined && job.pool !== pool.name) {
+    return no(`the job asks for pool ${job.pool}`);
+  }
+  if (job.pool === undefined && job.labels.length === 0 && pool.name !== DEFAULT_POOL) {
+    return no(`the job names no pool and no labels, so it goes to pool ${DEFAULT_POOL}`);
+  }
+  const missing = job.labels.filter((label) => !pool.labels.includes(label));
+  if (missing.length > 0) return no(`the pool has no label ${missing.join(', ')}`);
+  return { fits: true };
+}
+
+/** How many workers a host carries now. */
+export interface Usage {
+  workers: number;
+  macosVms: number;
+}
+
+export function usageByHost(view: FleetView): Map<string, Usage> {
+  const usage = new Map<string, Usage>(
+    view.hosts.map((host) => [host.id, { workers: 0, macosVms: 0 }]),
+  );
+  for (const worker of view.workers) {
+    const used = usage.get(worker.hostId);
+    if (used === undefined) continue;
+    used.workers += 1;
+    if (worker.macosVm) used.macosVms += 1;
+  }
+  return usage;
+}
+
+/** Can this host, as it is and leaving its load aside, make workers of this pool? */
+export function hostSuits(
+  view: Pick<FleetView, 'now' | 'backoffs'>,
+  pool: Pool,
+  host: HostStatus,
+): Fit<{ spec: WorkerSpec }> {
+  if (host.facts === undefined) return no('its agent has never connected');
+  if (!host.online) return no(`it is offline for ${Math.round(host.silentForMs / 1000)} s`);
+  if (host.state === 'draining') return no(`it is draining; \`pomona host resume ${host.name}\``);
+  const labels = hostLabels(host.facts);
+  const missing = pool.hostLabels.filter((label) => !labels.includes(label));
+  if (missing.length > 0) return no(`it has no label ${missing.join(', ')}`);
+  const spec = specFor(pool, host.facts);
+  if (!spec.fits) return spec;
+  const backoff = view.backoffs.get(backoffKey(pool.name, host.id));
+  if (backoff !== undefined && backoff.until > view.now) {
+    const seconds = Math.ceil((backoff.until - view.now) / 1000);
+    return no(
+      `the last ${backoff.failures} workers failed there (${backoff.reason}); next try in ${seconds} s`,
+    );
+  }
+  return spec;
+}
+
+/** Has the host room for one more worker of this spec? */
+export function hostHasRoom(host: HostStatus, used: Usage, spec: WorkerSpec): Fit {
+  const capacity = host.facts?.capacity ?? { workers: 0, macosVms: 0 };
+  if (used.workers >= capacity.workers) {
+    return no(`all its ${capacity.workers} workers are in use`);
+  }
+  if (needsMacosSlot(spec) && used.macosVms >= capacity.macosVms) {
+    return no(`all its ${capacity.macosVms} macOS VM slots are in use`);
+  }
+  return { fits: true };
+}
+
+export function needsMacosSlot(spec: WorkerSpec): boolean {
+  return spec.kind === 'vm' && spec.guest === 'macos';
+}
+
+/** Labels of a host: its own, and what its facts imply, such as `macos`, `macos-15`, `arm64`. */
+export function hostLabels(facts: HostFacts): string[] {
+  return [
+    ...new Set([facts.os, facts.arch, `${facts.os}-${facts.osVersion.split('.')[0]}`, ...facts.labels]),
+  ];
+}
+
+/** What a worker of this pool is made from on a host with these facts. */
+export function specFor(pool: Pool, facts: HostFacts): Fit<{ spec: WorkerSpec }> {
+  const image = facts.images.find((candidate) => candidate.name === pool.image);
+  if (image === undefined) {
+    return no(
+      pool.image === EMPTY_IMAGE
+        ? 'its agent offers no empty image'
+        : `it has no image ${pool.image}; \`pomona image import ${pool.image} DIR\` there`,
+    );
+  }
+  const common = { pool: pool.name, image, limits: pool.limits };
+  if (pool.kind === 'vm') {
+    const vm = chooseDriver('vm', facts.vms, pool.vm);
+    if (!vm.fits) return vm;
+    return { fits: true, spec: { kind: 'vm', ...common, vm: vm.name, guest: pool.guest } };
+  }
+  const sandbox = chooseDriver('sandbox', facts.sandboxes, pool.sandbox);
+  if (!sandbox.fits) return sandbox;
+  const store = chooseDriver('store', facts.stores, pool.store);
+  if (!store.fits) return store;
+  return {
+    fits: true,
+    spec: { kind: 'sandbox', ...common, sandbox: sandbox.name, store: store.name },
+  };
+}
+
+/** The driver asked for, or the best one that is available. */
+function chooseDriver(
+  family: string,
+  reports: readonly DriverReport[],
+  wanted: string | undefined,
+): Fit<{ name: string }> {
+  if (wanted !== undefined) {
+    const report = reports.find((candidate) => candidate.name === wanted);
+    if (report === undefined) return no(`its agent knows no ${family} ${wanted}`);
+    if (!report.available) return no(`${family} ${wanted} is not available there: ${report.detail}`);
+    return { fits: true, name: wanted };
+  }
+  const best = reports
+    .filter((report) => report.available)
+    .toSorted((a, b) => b.rank - a.rank || a.name.localeCompare(b.name))[0];
+  if (best === undefined) return no(`it has no ${family} that works`);
+  return { fits: true, name: best.name };
+}
+
+/** Equal for workers made from the same thing. */
+export function specKey(spec: WorkerSpec): string {
+  return JSON.stringify(sorted(spec));
+}
+
+function sorted(value: unknown): unknown {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, inner]) => [key, sorted(inner)]),
+  );
+}
+
+function no(reason: string): { fits: false; reason: string } {
+  return { fits: false, reason };
+}

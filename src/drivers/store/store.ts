@@ -1,0 +1,68 @@
+import type { DriverReport } from '../../domain/host.ts';
+
+/**
+ * A store keeps snapshots (immutable directory trees) and gives writable clones of them.
+ *
+ * Ids and clone names match `[a-z0-9][a-z0-9._-]*` and are the caller's. A snapshot appears whole
+ * or not at all: what a crash leaves half-made is never listed and is removed by `recover`. All
+ * calls may be repeated after a crash with the same arguments. The caller promises not to run two
+ * calls for the same id at once, and not to delete a snapshot while it is being cloned.
+ */
+export interface Store {
+  readonly name: string;
+  readonly capabilities: StoreCapabilities;
+
+  /**
+   * Makes the store usable: creates its folders and removes what a crash left half-made.
+   * Idempotent; call it once before anything else.
+   */
+  recover(): Promise<void>;
+
+  /**
+   * Makes the snapshot `id` from what `fill` writes into an empty directory. When `id` exists
+   * already nothing happens and `fill` is not called. When `fill` throws, nothing is left.
+   */
+  createSnapshot(id: string, fill: (dir: string) => Promise<void>): Promise<void>;
+
+  hasSnapshot(id: string): Promise<boolean>;
+  listSnapshots(): Promise<string[]>;
+  /** Deleting what does not exist is not an error. Clones of it stay usable. */
+  deleteSnapshot(id: string): Promise<void>;
+
+  /**
+   * Makes a writable copy of snapshot `id` and returns its absolute directory. Owners, modes,
+   * links, times (to the millisecond) and holes are kept. An existing clone of that name is
+   * replaced. Throws `StoreError` `snapshot_missing` or `no_space`.
+   */
+  clone(id: string, cloneName: string, signal?: AbortSignal): Promise<string>;
+
+  /** Names of all clones, complete or not. */
+  listClones(): Promise<string[]>;
+  /** Removes the clone whatever is in it (read-only directories included). Idempotent. */
+  deleteClone(cloneName: string): Promise<void>;
+}
+
+export interface StoreCapabilities {
+  /** `copy`: every byte; `reflink`: every file's entry; `snapshot`: constant time. */
+  readonly cloning: 'copy' | 'reflink' | 'snapshot';
+}
+
+/** One entry of the family's map. `root` is a directory that the store has for itself. */
+export interface StoreDriver {
+  readonly name: string;
+  /** Higher is better. */
+  readonly rank: number;
+  /** Tries for real whether a store can live in `root` (creating it where needed). */
+  probe(root: string): Promise<DriverReport>;
+  open(root: string): Store;
+}
+
+/** Thrown by stores for what a caller can do something about. */
+export class StoreError extends Error {
+  readonly code: 'snapshot_missing' | 'no_space' | 'unsupported' | 'io';
+  constructor(code: StoreError['code'], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'StoreError';
+    this.code = code;
+  }
+}

@@ -1,0 +1,193 @@
+import { z } from 'zod';
+import { HOST_STATES } from '../../domain/host.ts';
+import { JOB_OUTCOMES, JOB_STATES } from '../../domain/job.ts';
+import { WORKER_STATES } from '../../domain/worker.ts';
+import { hostFactsSchema } from '../session.ts';
+import { digestSchema, envNameSchema, labelSchema, limitsSchema, nameSchema } from '../values.ts';
+
+/** What the API takes and gives. Times are wall-clock milliseconds of the controller. */
+
+export const jobRequestSchema = z
+  .strictObject({
+    command: z.array(z.string().max(131_072)).min(1).max(10_000),
+    pool: nameSchema.optional(),
+    labels: z.array(labelSchema).max(64).default([]),
+    env: z.record(envNameSchema, z.string().max(131_072)).default({}),
+    secrets: z.array(envNameSchema).max(64).default([]),
+    source: digestSchema.optional(),
+    artifacts: z.array(z.string().min(1).max(1024)).max(256).default([]),
+    timeoutMs: z.int().min(100).optional(),
+    /** Higher runs earlier. */
+    priority: z.int().min(-1000).max(1000).default(0),
+    /** How often it may run again when it was lost after it may have started. */
+    retries: z.int().min(0).max(10).optional(),
+    /** Free text for people, such as a commit or a pull request. */
+    title: z.string().max(512).optional(),
+  })
+  .meta({ id: 'JobRequest' });
+export type JobRequest = z.output<typeof jobRequestSchema>;
+
+export const artifactSchema = z
+  .object({ path: z.string(), size: z.number(), sha256: z.string() })
+  .meta({ id: 'Artifact' });
+export type Artifact = z.output<typeof artifactSchema>;
+
+export const jobSchema = z
+  .object({
+    id: z.string(),
+    state: z.enum(JOB_STATES),
+    outcome: z.enum(JOB_OUTCOMES).optional(),
+    /** The command's own exit code. */
+    exitCode: z.int().optional(),
+    /** Why it ended as it did, or what it waits for. */
+    reason: z.string().optional(),
+    title: z.string().optional(),
+    command: z.array(z.string()),
+    pool: z.string().optional(),
+    labels: z.array(z.string()),
+    secrets: z.array(z.string()),
+    artifactGlobs: z.array(z.string()),
+    priority: z.int(),
+    retries: z.int(),
+    timeoutMs: z.int(),
+    /** Hand-overs to a worker so far. */
+    epoch: z.int(),
+    cancelRequested: z.boolean(),
+    workerId: z.string().optional(),
+    hostName: z.string().optional(),
+    submittedAt: z.number(),
+    assignedAt: z.number().optional(),
+    startedAt: z.number().optional(),
+    finishedAt: z.number().optional(),
+    logBytes: z.number(),
+    artifacts: z.array(artifactSchema),
+  })
+  .meta({ id: 'Job' });
+export type JobView = z.output<typeof jobSchema>;
+
+export const workerSchema = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    pool: z.string(),
+    hostName: z.string(),
+    state: z.enum(WORKER_STATES),
+    goal: z.enum(['ready', 'run', 'cancel', 'destroyed']),
+    epoch: z.int(),
+    driver: z.string(),
+    image: z.string(),
+    jobId: z.string().optional(),
+    reason: z.string().optional(),
+    createdAt: z.number(),
+    readyAt: z.number().optional(),
+    updatedAt: z.number(),
+  })
+  .meta({ id: 'Worker' });
+export type WorkerView = z.output<typeof workerSchema>;
+
+export const hostSchema = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    state: z.enum(HOST_STATES),
+    online: z.boolean(),
+    lastSeenAt: z.number().optional(),
+    workers: z.int(),
+    labels: z.array(z.string()),
+    agentVersion: z.string().optional(),
+    diskFreeBytes: z.number().optional(),
+    facts: hostFactsSchema.optional(),
+  })
+  .meta({ id: 'Host' });
+export type HostView = z.output<typeof hostSchema>;
+
+/** A pool as the API shows and takes it. Left out: the default. */
+export const poolSpecSchema = z
+  .strictObject({
+    name: nameSchema,
+    labels: z.array(labelSchema).max(64).default([]),
+    hostLabels: z.array(labelSchema).max(64).default([]),
+    image: nameSchema.default('empty'),
+    kind: z.enum(['sandbox', 'vm']).default('sandbox'),
+    sandbox: nameSchema.exactOptional(),
+    store: nameSchema.exactOptional(),
+    vm: nameSchema.exactOptional(),
+    guest: z.enum(['macos', 'linux']).default('macos'),
+    ready: z.int().min(0).max(10_000).default(0),
+    max: z.int().min(1).max(100_000).default(100),
+    limits: limitsSchema.default({}),
+    retries: z.int().min(0).max(10).default(0),
+    defaultTimeoutMs: z.int().min(100).default(3_600_000),
+    maxTimeoutMs: z.int().min(100).default(86_400_000),
+  })
+  .refine((pool) => pool.ready <= pool.max, {
+    path: ['ready'],
+    message: 'expected at most `max`',
+  })
+  .refine((pool) => pool.kind !== 'vm' || pool.vm !== undefined, {
+    path: ['vm'],
+    message: 'expected the name of a vm driver, since kind is vm',
+  })
+  .meta({ id: 'PoolSpec' });
+export type PoolSpec = z.output<typeof poolSpecSchema>;
+
+export const poolSchema = z
+  .object({
+    spec: poolSpecSchema,
+    /** `config`: from pomona.yaml; `api`: from `pomona pool apply`. */
+    origin: z.enum(['config', 'api', 'builtin']),
+    queued: z.int(),
+    counts: z.record(z.enum(WORKER_STATES), z.int()),
+  })
+  .meta({ id: 'Pool' });
+export type PoolView = z.output<typeof poolSchema>;
+
+/** Why a queued job has no worker yet. */
+export const whySchema = z
+  .object({
+    jobId: z.string(),
+    state: z.enum(JOB_STATES),
+    /** One sentence for people. */
+    summary: z.string(),
+    /** Jobs that go first. */
+    ahead: z.int(),
+    pools: z.array(
+      z.object({
+        pool: z.string(),
+        fits: z.boolean(),
+        reason: z.string(),
+        hosts: z.array(z.object({ host: z.string(), chosen: z.boolean(), reason: z.string() })),
+      }),
+    ),
+  })
+  .meta({ id: 'Why' });
+export type Why = z.output<typeof whySchema>;
+
+export const TOKEN_ROLES = ['admin', 'operator', 'submitter', 'viewer'] as const;
+export type Role = (typeof TOKEN_ROLES)[number];
+
+export const tokenSchema = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    role: z.enum(TOKEN_ROLES),
+    createdAt: z.number(),
+    expiresAt: z.number().optional(),
+    lastUsedAt: z.number().optional(),
+  })
+  .meta({ id: 'Token' });
+
+/** One change of state, as `/api/v1/events` streams it. */
+export const eventSchema = z
+  .object({
+    seq: z.int(),
+    at: z.number(),
+    kind: z.enum(['job', 'worker', 'host', 'pool']),
+    /** Id (jobs, workers) or name (hosts, pools). */
+    id: z.string(),
+    /** The new state or outcome. */
+    state: z.string(),
+    reason: z.string().optional(),
+  })
+  .meta({ id: 'Event' });
+export type EventView = z.output<typeof eventSchema>;

@@ -1,0 +1,170 @@
+import { z } from 'zod';
+import { JOB_OUTCOMES } from '../domain/job.ts';
+import { ISOLATION_LEVELS } from '../domain/host.ts';
+import { WORKER_STATES, type DesiredWorker } from '../domain/worker.ts';
+import {
+  digestSchema,
+  envNameSchema,
+  imageRefSchema,
+  labelSchema,
+  limitsSchema,
+  nameSchema,
+} from './values.ts';
+
+/**
+ * The agent session: one WebSocket at `/agent/v1/session`, opened by the agent with its host
+ * credential as bearer token. Each text message is one of the JSON objects below.
+ *
+ *   agent       -> hello     facts and every worker it has; once, first
+ *   controller  -> welcome   answers hello
+ *   controller  -> desired   the whole list of workers wanted on this host; on every change
+ *   agent       -> observed  workers whose state changed, or all of them (`complete`), at least
+ *                            each `heartbeatMs`
+ *
+ * It is level-triggered: any message may be lost with the connection, since the next one of its
+ * kind says all that matters. A destroyed worker is reported `destroyed` until the controller no
+ * longer wants it; a desired worker the agent has never seen is made; a worker the agent has and
+ * the controller does not want is destroyed. Bulk data does not pass here:
+ *
+ *   PUT /agent/v1/jobs/{job}/log?epoch=&offset=          framed log bytes; 409 names the offset wanted
+ *   PUT /agent/v1/jobs/{job}/artifacts?epoch=&path=      one artifact's bytes
+ *   GET /agent/v1/jobs/{job}/source?epoch=               the job's source
+ */
+export const SESSION_PATH = '/agent/v1/session';
+export const SESSION_PROTOCOL = 1;
+
+/** WebSocket close codes with a meaning of their own. */
+export const CLOSE = {
+  /** The message could not be understood; the reason says where. */
+  badMessage: 4400,
+  /** The credential is unknown or was revoked. */
+  unauthorized: 4401,
+  /** Another agent with this host's credential took over; do not reconnect. */
+  superseded: 4409,
+  /** The controller speaks another protocol version. */
+  protocol: 4426,
+} as const;
+
+const capacitySchema = z.strictObject({
+  workers: z.int().min(0).max(10_000),
+  macosVms: z.int().min(0).max(10_000),
+});
+
+const driverReportSchema = z.strictObject({
+  name: nameSchema,
+  available: z.boolean(),
+  detail: z.string().max(4096),
+  rank: z.number(),
+  isolation: z.enum(ISOLATION_LEVELS).exactOptional(),
+});
+
+export const hostFactsSchema = z.strictObject({
+  os: z.enum(['macos', 'linux']),
+  osVersion: z.string().max(128),
+  arch: z.enum(['arm64', 'x64']),
+  cpus: z.number().positive(),
+  memoryBytes: z.number().positive(),
+  labels: z.array(labelSchema).max(256),
+  capacity: capacitySchema,
+  sandboxes: z.array(driverReportSchema).max(64),
+  stores: z.array(driverReportSchema).max(64),
+  vms: z.array(driverReportSchema).max(64),
+  images: z.array(imageRefSchema).max(10_000),
+});
+
+export const jobResultSchema = z.strictObject({
+  outcome: z.enum(JOB_OUTCOMES),
+  exitCode: z.int().min(0).max(255).exactOptional(),
+  reason: z.string().max(4096).exactOptional(),
+  startedAt: z.number().exactOptional(),
+  finishedAt: z.number(),
+  logBytes: z.int().min(0),
+});
+
+const observedWorkerSchema = z.strictObject({
+  id: nameSchema,
+  epoch: z.int().min(1),
+  state: z.enum(WORKER_STATES),
+  reason: z.string().max(4096).exactOptional(),
+  jobId: nameSchema.exactOptional(),
+  startedAt: z.number().exactOptional(),
+  result: jobResultSchema.exactOptional(),
+});
+
+export const agentMessageSchema = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.literal('hello'),
+    protocol: z.int(),
+    agentVersion: z.string().max(64),
+    facts: hostFactsSchema,
+    workers: z.array(observedWorkerSchema),
+  }),
+  z.strictObject({
+    type: z.literal('observed'),
+    /** True: workers not listed do not exist. False: workers not listed did not change. */
+    complete: z.boolean(),
+    workers: z.array(observedWorkerSchema),
+    /** Present when images, drivers or labels changed. */
+    facts: hostFactsSchema.exactOptional(),
+    diskFreeBytes: z.number().exactOptional(),
+  }),
+]);
+
+export type AgentMessage = z.output<typeof agentMessageSchema>;
+
+const payloadSchema = z.strictObject({
+  command: z.array(z.string()).min(1),
+  env: z.record(envNameSchema, z.string()),
+  secrets: z.array(envNameSchema),
+  source: digestSchema.exactOptional(),
+  artifacts: z.array(z.string()),
+  timeoutMs: z.int().positive(),
+});
+
+const commonSpec = { pool: nameSchema, image: imageRefSchema, limits: limitsSchema };
+
+export const workerSpecSchema = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('sandbox'),
+    ...commonSpec,
+    sandbox: nameSchema,
+    store: nameSchema,
+  }),
+  z.strictObject({
+    kind: z.literal('vm'),
+    ...commonSpec,
+    vm: nameSchema,
+    guest: z.enum(['macos', 'linux']),
+  }),
+]);
+
+const desiredWorkerSchema = z.strictObject({
+  id: nameSchema,
+  name: nameSchema,
+  epoch: z.int().min(1),
+  goal: z.enum(['ready', 'run', 'cancel', 'destroyed']),
+  spec: workerSpecSchema,
+  order: z
+    .strictObject({
+      jobId: nameSchema,
+      epoch: z.int().min(1),
+      payload: payloadSchema,
+      secretValues: z.record(envNameSchema, z.string()),
+    })
+    .exactOptional(),
+});
+
+export const controllerMessageSchema = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.literal('welcome'),
+    /** Short id of the fleet, part of every worker's name. */
+    fleet: nameSchema,
+    hostId: nameSchema,
+    heartbeatMs: z.int().positive(),
+  }),
+  z.strictObject({ type: z.literal('desired'), workers: z.array(desiredWorkerSchema) }),
+]);
+
+export type ControllerMessage =
+  | Extract<z.output<typeof controllerMessageSchema>, { type: 'welcome' }>
+  | { readonly type: 'desired'; readonly workers: readonly DesiredWorker[] };
