@@ -31,7 +31,8 @@ export interface Store {
 
   /**
    * Makes a writable copy of snapshot `id` and returns its absolute directory. Owners, modes,
-   * links, times (to the millisecond) and holes are kept. An existing clone of that name is
+   * links and times (to the millisecond) are kept; holes where files share blocks. Pipes, sockets and
+   * devices are left out. An existing clone of that name is
    * replaced. Throws `StoreError` `snapshot_missing` or `no_space`.
    */
   clone(id: string, cloneName: string, signal?: AbortSignal): Promise<string>;

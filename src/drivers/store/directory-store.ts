@@ -1,0 +1,155 @@
+import { mkdir, readdir, rename, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isMissing } from '../../platform/atomic-file.ts';
+import { StoreError, type Store, type StoreCapabilities } from './store.ts';
+
+/** The few operations in which stores made of directories differ. */
+export interface DirectoryOperations {
+  /** Makes an empty directory that can become a snapshot or a clone. */
+  make(dir: string): Promise<void>;
+  /** Makes the writable directory `to` as a copy of `from`. */
+  copy(from: string, to: string, signal: AbortSignal | undefined): Promise<void>;
+  /** Makes a snapshot immutable, or not any more, where the file system has that. */
+  freeze(dir: string, frozen: boolean): Promise<void>;
+  remove(dir: string): Promise<void>;
+}
+
+/**
+ * A store of directories: `snapshots/<id>`, `clones/<name>`, and `new/`, where everything is made
+ * before a rename puts it in its place. What a crash leaves in `new/` is junk.
+ */
+export class DirectoryStore implements Store {
+  readonly name: string;
+  readonly capabilities: StoreCapabilities;
+  readonly #root: string;
+  readonly #operations: DirectoryOperations;
+
+  constructor(
+    name: string,
+    capabilities: StoreCapabilities,
+    root: string,
+    operations: DirectoryOperations,
+  ) {
+    this.name = name;
+    this.capabilities = capabilities;
+    this.#root = root;
+    this.#operations = operations;
+  }
+
+  async recover(): Promise<void> {
+    for (const part of ['snapshots', 'clones', 'new']) {
+      await mkdir(join(this.#root, part), { recursive: true, mode: 0o700 });
+    }
+    for (const junk of await readdir(join(this.#root, 'new'))) {
+      await this.#operations.remove(join(this.#root, 'new', junk));
+    }
+  }
+
+  async createSnapshot(id: string, fill: (dir: string) => Promise<void>): Promise<void> {
+    if (await this.hasSnapshot(id)) return;
+    await this.#makeAt(this.#snapshot(id), `snapshot-${id}`, async (dir) => {
+      await this.#operations.make(dir);
+      await fill(dir);
+    });
+    await this.#operations.freeze(this.#snapshot(id), true);
+  }
+
+  async hasSnapshot(id: string): Promise<boolean> {
+    try {
+      await stat(this.#snapshot(id));
+      return true;
+    } catch (error) {
+      if (isMissing(error)) return false;
+      throw error;
+    }
+  }
+
+  listSnapshots(): Promise<string[]> {
+    return readdir(join(this.#root, 'snapshots'));
+  }
+
+  async deleteSnapshot(id: string): Promise<void> {
+    if (!(await this.hasSnapshot(id))) return;
+    await this.#operations.freeze(this.#snapshot(id), false);
+    await this.#retire(this.#snapshot(id), `old-snapshot-${id}`);
+  }
+
+  async clone(id: string, cloneName: string, signal?: AbortSignal): Promise<string> {
+    if (!(await this.hasSnapshot(id))) {
+      throw new StoreError('snapshot_missing', `store ${this.#root} has no snapshot ${id}`);
+    }
+    await this.deleteClone(cloneName);
+    const dir = this.#clone(cloneName);
+    await this.#makeAt(dir, `clone-${cloneName}`, (temporary) =>
+      this.#operations.copy(this.#snapshot(id), temporary, signal),
+    );
+    return dir;
+  }
+
+  listClones(): Promise<string[]> {
+    return readdir(join(this.#root, 'clones'));
+  }
+
+  async deleteClone(cloneName: string): Promise<void> {
+    await this.#retire(this.#clone(cloneName), `old-clone-${cloneName}`);
+  }
+
+  async #makeAt(
+    place: string,
+    temporaryName: string,
+    make: (dir: string) => Promise<void>,
+  ): Promise<void> {
+    const temporary = join(this.#root, 'new', temporaryName);
+    await this.#operations.remove(temporary);
+    try {
+      await make(temporary);
+      await rename(temporary, place);
+    } catch (error) {
+      await this.#operations.remove(temporary);
+      throw this.#translate(error);
+    }
+  }
+
+  /** Out of its place first, so that a removal that is cut off leaves nothing that looks whole. */
+  async #retire(place: string, temporaryName: string): Promise<void> {
+    const temporary = join(this.#root, 'new', temporaryName);
+    await this.#operations.remove(temporary);
+    try {
+      await rename(place, temporary);
+    } catch (error) {
+      if (isMissing(error)) return;
+      throw error;
+    }
+    await this.#operations.remove(temporary);
+  }
+
+  #snapshot(id: string): string {
+    return join(this.#root, 'snapshots', id);
+  }
+
+  #clone(name: string): string {
+    return join(this.#root, 'clones', name);
+  }
+
+  #translate(error: unknown): unknown {
+    switch ((error as NodeJS.ErrnoException).code) {
+      case 'ENOSPC':
+      case 'EDQUOT':
+        return new StoreError(
+          'no_space',
+          `the disk of store ${this.#root} is full; make room, or move the data directory`,
+          { cause: error },
+        );
+      case 'ENOTSUP':
+      case 'EOPNOTSUPP':
+      case 'EXDEV':
+        return new StoreError(
+          'unsupported',
+          `store ${this.name} does not work on the file system of ${this.#root}`,
+          { cause: error },
+        );
+      default:
+        return error;
+    }
+  }
+}

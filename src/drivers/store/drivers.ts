@@ -1,0 +1,11 @@
+import { btrfsDriver } from './btrfs.ts';
+import { copyDriver } from './copy.ts';
+import { reflinkDriver } from './reflink.ts';
+import type { StoreDriver } from './store.ts';
+
+/** Every store there is. */
+export const STORE_DRIVERS: Readonly<Record<string, StoreDriver>> = {
+  btrfs: btrfsDriver,
+  copy: copyDriver,
+  reflink: reflinkDriver,
+};

@@ -1,0 +1,28 @@
+import { mkdir } from 'node:fs/promises';
+import { copyTree, removeTree } from '../../platform/tree.ts';
+import { DirectoryStore } from './directory-store.ts';
+import { probeStore } from './probe.ts';
+import type { StoreDriver } from './store.ts';
+
+/** Files that share their blocks until one is changed: APFS clonefile, FICLONE on XFS and Btrfs. */
+export const reflinkDriver: StoreDriver = {
+  name: 'reflink',
+  rank: 20,
+  probe: (root) =>
+    probeStore(
+      reflinkDriver,
+      root,
+      'clones share blocks with the image',
+      'put the data directory on APFS, XFS or Btrfs to have clones that share blocks',
+    ),
+  open: (root) =>
+    new DirectoryStore('reflink', { cloning: 'reflink' }, root, {
+      make: async (dir) => void (await mkdir(dir, { mode: 0o700 })),
+      copy: async (from, to, signal) => {
+        await mkdir(to, { mode: 0o700 });
+        await copyTree(from, to, { reflink: true, signal });
+      },
+      freeze: async () => undefined,
+      remove: removeTree,
+    }),
+};

@@ -1,0 +1,49 @@
+import { open, readFile, rename, rm } from 'node:fs/promises';
+
+/**
+ * Writes a file whole or not at all: under a temporary name beside it, flushed, then renamed. A
+ * reader sees the old content or the new, also after a crash.
+ */
+export async function writeFileAtomic(
+  path: string,
+  content: string | Uint8Array,
+  options: { mode?: number; flush?: boolean } = {},
+): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  try {
+    const file = await open(temporary, 'w', options.mode ?? 0o600);
+    try {
+      await file.writeFile(content);
+      if (options.flush === true) await file.datasync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+export function writeJson(
+  path: string,
+  value: unknown,
+  options: { mode?: number; flush?: boolean } = {},
+): Promise<void> {
+  return writeFileAtomic(path, `${JSON.stringify(value)}\n`, options);
+}
+
+/** The parsed content, or undefined when there is no such file. */
+export async function readJson<T>(path: string): Promise<T | undefined> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as T;
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+export function isMissing(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException).code;
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}
