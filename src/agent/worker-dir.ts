@@ -13,6 +13,7 @@ import type { DesiredWorker } from '../domain/worker.ts';
  * | file           | written by | means                                                            |
  * |----------------|------------|------------------------------------------------------------------|
  * | worker.json    | agent      | the worker is ours to make: its spec. Before anything else of it |
+ * | environment.json | agent    | the clone is complete: the sandbox's spec                        |
  * | keeper.json    | keeper     | ready: the keeper waits for an order                             |
  * | order.json     | agent      | handed over: from here on the command may have run               |
  * | started.json   | keeper     | the command runs                                                 |
@@ -21,6 +22,7 @@ import type { DesiredWorker } from '../domain/worker.ts';
  * | result.json    | keeper     | the command ended, no process of it is left, the log is complete |
  * | delivered.json | agent      | log and artifacts reached the controller; the final report       |
  * | destroy.json   | agent      | the worker is being removed; no keeper may start anything        |
+ * | artifacts.json | agent      | globs of the files to bring back                                 |
  * | source.tgz     | agent      | the job's source, complete before order.json                     |
  */
 export function workerPaths(dir: string) {
@@ -36,6 +38,8 @@ export function workerPaths(dir: string) {
     delivered: join(dir, 'delivered.json'),
     destroy: join(dir, 'destroy.json'),
     source: join(dir, 'source.tgz'),
+    environment: join(dir, 'environment.json'),
+    artifacts: join(dir, 'artifacts.json'),
     tmp: join(dir, 'tmp'),
   } as const;
 }

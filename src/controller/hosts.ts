@@ -72,8 +72,5 @@ export class Hosts {
 }
 
 function noHost(name: string): ProblemError {
-  return new ProblemError(
-    'not_found',
-    `there is no host ${name}; \`pomona host list\` shows them`,
-  );
+  return new ProblemError('not_found', `there is no host ${name}; \`pomona host list\` shows them`);
 }

@@ -240,7 +240,8 @@ export class Jobs {
   }
 
   async #view(row: JobRow): Promise<JobView> {
-    const artifacts = row.epoch === 0 ? [] : await listArtifacts(this.#context.db, row.id, row.epoch);
+    const artifacts =
+      row.epoch === 0 ? [] : await listArtifacts(this.#context.db, row.id, row.epoch);
     return jobView(row, artifacts);
   }
 }
@@ -260,7 +261,8 @@ function whyNoPool(
     const hint = near === undefined ? '' : `; did you mean ${near}?`;
     return `there is no pool ${job.pool}${hint} (${known})`;
   }
-  const candidates = job.pool === undefined ? pools : pools.filter((pool) => pool.name === job.pool);
+  const candidates =
+    job.pool === undefined ? pools : pools.filter((pool) => pool.name === job.pool);
   const labels = new Set(candidates.flatMap((pool) => pool.labels));
   const unknown = job.labels.filter((label) => !labels.has(label));
   if (unknown.length > 0) {

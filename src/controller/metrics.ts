@@ -31,7 +31,8 @@ export function registerFleetMetrics(
     async collect() {
       this.reset();
       for (const { pool, state, n } of await countLiveWorkers(context.db)) {
-        for (const each of WORKER_STATES) if (each !== 'destroyed') this.inc({ pool, state: each }, 0);
+        for (const each of WORKER_STATES)
+          if (each !== 'destroyed') this.inc({ pool, state: each }, 0);
         this.inc({ pool, state }, Number(n));
       }
     },

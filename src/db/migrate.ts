@@ -13,7 +13,9 @@ export async function migrate(
   await db.run(
     'CREATE TABLE IF NOT EXISTS migrations (id INTEGER PRIMARY KEY, breaking INTEGER NOT NULL)',
   );
-  const done = await db.all<{ id: number; breaking: number }>('SELECT id, breaking FROM migrations');
+  const done = await db.all<{ id: number; breaking: number }>(
+    'SELECT id, breaking FROM migrations',
+  );
   const known = new Set(migrations.map((migration) => migration.id));
   const unknown = done.find((row) => !known.has(row.id) && row.breaking === 1);
   if (unknown !== undefined) {

@@ -45,6 +45,9 @@ export interface Limits {
   readonly logBytes?: number;
 }
 
+/** Log kept of a job when its pool sets no limit: 4 GiB. */
+export const DEFAULT_LOG_BYTES = 4 * 2 ** 30;
+
 /** A named image as pinned by the digest of its content (`sha256:<hex>`). */
 export interface ImageRef {
   readonly name: string;

@@ -81,7 +81,8 @@ async function findInProc(query: ProcessQuery): Promise<number[]> {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       // It ended meanwhile, or belongs to someone else: not ours.
-      if (code !== 'ENOENT' && code !== 'ESRCH' && code !== 'EACCES' && code !== 'EPERM') throw error;
+      if (code !== 'ENOENT' && code !== 'ESRCH' && code !== 'EACCES' && code !== 'EPERM')
+        throw error;
     }
   }
   return found;

@@ -170,7 +170,11 @@ export async function digestTree(directory: string): Promise<string> {
   await Promise.all(lines.map(({ line }) => line));
   const hash = createHash('sha256').update('pomona-tree-1\0');
   for (const { path, line } of lines.toSorted((a, b) => a.path.compare(b.path))) {
-    hash.update(path).update('\0').update(await line).update('\0');
+    hash
+      .update(path)
+      .update('\0')
+      .update(await line)
+      .update('\0');
   }
   return `sha256:${hash.digest('hex')}`;
 }

@@ -10,11 +10,13 @@ export class DirectoryWatch {
   #waiting: (() => void) | undefined;
   #changed = true;
 
-  constructor(directory: string, pollMs: number) {
-    const changed = () => this.#tell();
-    this.#timer = setInterval(changed, pollMs);
+  /** @param matters which file names are worth waking for; all when left out */
+  constructor(directory: string, pollMs: number, matters: (name: string) => boolean = () => true) {
+    this.#timer = setInterval(() => this.#tell(), pollMs);
     try {
-      this.#watcher = watch(directory, changed);
+      this.#watcher = watch(directory, (_event, name) => {
+        if (name === null || matters(name)) this.#tell();
+      });
       this.#watcher.on('error', () => this.#watcher?.close());
     } catch {
       // No watch to be had (limits, vanished directory): polling alone carries on.

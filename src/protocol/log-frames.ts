@@ -20,7 +20,9 @@ export interface LogFrame {
 /** Encodes one frame. `data` must hold 1 to `MAX_FRAME_DATA_BYTES` bytes. */
 export function encodeFrame(time: number, data: Uint8Array): Buffer {
   if (data.length === 0 || data.length > MAX_FRAME_DATA_BYTES) {
-    throw new RangeError(`a log frame holds 1 to ${MAX_FRAME_DATA_BYTES} bytes, not ${data.length}`);
+    throw new RangeError(
+      `a log frame holds 1 to ${MAX_FRAME_DATA_BYTES} bytes, not ${data.length}`,
+    );
   }
   const frame = Buffer.allocUnsafe(FRAME_HEADER_BYTES + data.length);
   frame.writeUInt32BE(data.length, 0);

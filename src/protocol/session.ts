@@ -64,12 +64,12 @@ export const hostFactsSchema = z.strictObject({
   arch: z.enum(['arm64', 'x64']),
   cpus: z.number().positive(),
   memoryBytes: z.number().positive(),
-  labels: z.array(labelSchema).max(256),
+  labels: z.array(labelSchema).max(256).readonly(),
   capacity: capacitySchema,
-  sandboxes: z.array(driverReportSchema).max(64),
-  stores: z.array(driverReportSchema).max(64),
-  vms: z.array(driverReportSchema).max(64),
-  images: z.array(imageRefSchema).max(10_000),
+  sandboxes: z.array(driverReportSchema).max(64).readonly(),
+  stores: z.array(driverReportSchema).max(64).readonly(),
+  vms: z.array(driverReportSchema).max(64).readonly(),
+  images: z.array(imageRefSchema).max(10_000).readonly(),
 });
 
 export const jobResultSchema = z.strictObject({

@@ -57,12 +57,15 @@ function storeContract(driver: StoreDriver, disk: LoopFileSystem | undefined): v
 
   test('it says that it is available where it works', async () => {
     const report = await driver.probe(root);
-    assert.deepEqual({ ...report, detail: '' }, {
-      name: driver.name,
-      rank: driver.rank,
-      available: true,
-      detail: '',
-    });
+    assert.deepEqual(
+      { ...report, detail: '' },
+      {
+        name: driver.name,
+        rank: driver.rank,
+        available: true,
+        detail: '',
+      },
+    );
   });
 
   test('a clone has all that the snapshot has', async () => {
@@ -77,7 +80,10 @@ function storeContract(driver: StoreDriver, disk: LoopFileSystem | undefined): v
       await link(join(dir, 'program'), join(dir, 'same-program'));
       await symlink('a/deep', join(dir, 'link'));
       await symlink('/nowhere', join(dir, 'dangling'));
-      await writeFile(Buffer.concat([Buffer.from(`${dir}/odd-`), Buffer.from([0xff, 0x0a])]), 'odd');
+      await writeFile(
+        Buffer.concat([Buffer.from(`${dir}/odd-`), Buffer.from([0xff, 0x0a])]),
+        'odd',
+      );
       await utimes(join(dir, 'program'), 1_000_000, 1_234_567.891);
     });
     const clone = await store.clone('full', 'clone-full');
@@ -202,11 +208,14 @@ test('a full disk is told as such and leaves nothing half-made', async (context)
     await store.createSnapshot('big', (dir) =>
       writeFile(join(dir, 'file'), Buffer.alloc(7 * 2 ** 20)),
     );
-    await assert.rejects(store.clone('big', 'a').then(() => store.clone('big', 'b')), (error) => {
-      assert.ok(error instanceof StoreError);
-      assert.equal(error.code, 'no_space');
-      return true;
-    });
+    await assert.rejects(
+      store.clone('big', 'a').then(() => store.clone('big', 'b')),
+      (error) => {
+        assert.ok(error instanceof StoreError);
+        assert.equal(error.code, 'no_space');
+        return true;
+      },
+    );
     assert.equal((await store.listClones()).includes('b'), false);
     assert.deepEqual(await readdir(join(disk.dir, 'store', 'new')), []);
   } finally {

@@ -114,10 +114,12 @@ class AgentSession {
     this.heardAt = context.clock.monotonic();
     socket.on('message', (data: Buffer) => {
       this.heardAt = context.clock.monotonic();
-      this.#inbox = this.#inbox.then(() => this.#receive(data)).catch((error: unknown) => {
-        context.log.log('error', 'an agent message failed', { host: host.name, error });
-        this.close(1011, 'the controller could not take in a message');
-      });
+      this.#inbox = this.#inbox
+        .then(() => this.#receive(data))
+        .catch((error: unknown) => {
+          context.log.log('error', 'an agent message failed', { host: host.name, error });
+          this.close(1011, 'the controller could not take in a message');
+        });
     });
     socket.on('error', (error) => {
       context.log.log('warn', 'an agent session broke', { host: host.name, error: error.message });

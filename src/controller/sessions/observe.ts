@@ -72,7 +72,12 @@ async function observeWorker(
   }
   if (next === 'failed' || next === 'destroyed') changes.host(row.host_id);
   if (next === 'failed' && row.goal !== 'destroyed') {
-    await setWorkerGoal(changes.tx, { ...row, goal: 'destroyed', reason: undefined, now: changes.now });
+    await setWorkerGoal(changes.tx, {
+      ...row,
+      goal: 'destroyed',
+      reason: undefined,
+      now: changes.now,
+    });
   }
 }
 
@@ -82,7 +87,12 @@ async function observeJob(changes: Changes, row: WorkerRow, seen: ObservedWorker
   if (job === undefined || job.state === 'finished' || job.worker_id !== row.id) return;
   if (seen.result !== undefined) {
     await endJob(changes, job, seen.result);
-    await setWorkerGoal(changes.tx, { ...row, goal: 'destroyed', reason: undefined, now: changes.now });
+    await setWorkerGoal(changes.tx, {
+      ...row,
+      goal: 'destroyed',
+      reason: undefined,
+      now: changes.now,
+    });
     changes.host(row.host_id);
   } else if (seen.state === 'running' || seen.state === 'finishing') {
     const startedAt = startTime(job, seen.startedAt, changes.now);

@@ -13,13 +13,10 @@ export async function insertEvent(
   db: Queryable,
   event: Omit<EventRow, 'seq' | 'reason'> & { reason?: string | undefined },
 ): Promise<void> {
-  await db.run('INSERT INTO events (at, kind, subject, state, reason) VALUES ($1, $2, $3, $4, $5)', [
-    event.at,
-    event.kind,
-    event.subject,
-    event.state,
-    event.reason,
-  ]);
+  await db.run(
+    'INSERT INTO events (at, kind, subject, state, reason) VALUES ($1, $2, $3, $4, $5)',
+    [event.at, event.kind, event.subject, event.state, event.reason],
+  );
 }
 
 export function eventsAfter(db: Queryable, after: number, limit: number): Promise<EventRow[]> {

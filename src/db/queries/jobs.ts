@@ -182,15 +182,7 @@ export async function finishJob(
     `UPDATE jobs SET state = 'finished', outcome = $2, exit_code = $3, reason = $4,
        started_at = COALESCE(started_at, $5), finished_at = $6, log_bytes = COALESCE($7, log_bytes)
      WHERE id = $1 AND state <> 'finished'`,
-    [
-      job.id,
-      job.outcome,
-      job.exitCode,
-      job.reason,
-      job.startedAt,
-      job.finishedAt,
-      job.logBytes,
-    ],
+    [job.id, job.outcome, job.exitCode, job.reason, job.startedAt, job.finishedAt, job.logBytes],
   );
   return changed === 1;
 }

@@ -5,12 +5,7 @@ import type { Pool } from '../pool.ts';
 import { SURPLUS_IDLE_MS, decideFleet } from './decide.ts';
 import { explainJob } from './explain.ts';
 import { specFor, specKey } from './fit.ts';
-import {
-  backoffKey,
-  type FleetView,
-  type HostStatus,
-  type WorkerStatus,
-} from './fleet-view.ts';
+import { backoffKey, type FleetView, type HostStatus, type WorkerStatus } from './fleet-view.ts';
 
 const NOW = 1_000_000;
 
@@ -36,7 +31,15 @@ function facts(overrides: Partial<HostFacts> = {}): HostFacts {
 }
 
 function host(name: string, overrides: Partial<HostStatus> = {}): HostStatus {
-  return { id: name, name, state: 'active', online: true, silentForMs: 0, facts: facts(), ...overrides };
+  return {
+    id: name,
+    name,
+    state: 'active',
+    online: true,
+    silentForMs: 0,
+    facts: facts(),
+    ...overrides,
+  };
 }
 
 function pool(name: string, overrides: Partial<Pool> = {}): Pool {
@@ -166,9 +169,7 @@ test('nothing starts on a draining host and its idle workers go', () => {
   const actions = decideFleet(
     view({ pools: [base], hosts: [draining], workers: [worker('w1', base)], queued: [job('j')] }),
   );
-  assert.deepEqual(actions, [
-    { type: 'destroy', workerId: 'w1', reason: 'host a is draining' },
-  ]);
+  assert.deepEqual(actions, [{ type: 'destroy', workerId: 'w1', reason: 'host a is draining' }]);
 });
 
 test('idle workers made from something else than the pool now says are replaced', () => {

@@ -25,7 +25,12 @@ export type FleetAction =
 /** How long a ready worker that nobody needs is kept, so that a burst does not churn workers. */
 export const SURPLUS_IDLE_MS = 10_000;
 
-const PREPARING: ReadonlySet<WorkerState> = new Set(['requested', 'fetching', 'cloning', 'booting']);
+const PREPARING: ReadonlySet<WorkerState> = new Set([
+  'requested',
+  'fetching',
+  'cloning',
+  'booting',
+]);
 
 /**
  * Decides what to do next for the whole fleet. Pure. Jobs get ready workers in queue order; what

@@ -7,8 +7,7 @@ import { backoffKey, type FleetView, type HostStatus } from './fleet-view.ts';
 export const DEFAULT_POOL = 'default';
 
 export type Fit<T = unknown> =
-  | ({ readonly fits: true } & T)
-  | { readonly fits: false; readonly reason: string };
+  ({ readonly fits: true } & T) | { readonly fits: false; readonly reason: string };
 
 /** Does this pool take this job? */
 export function poolFits(
@@ -88,7 +87,12 @@ export function needsMacosSlot(spec: WorkerSpec): boolean {
 /** Labels of a host: its own, and what its facts imply, such as `macos`, `macos-15`, `arm64`. */
 export function hostLabels(facts: HostFacts): string[] {
   return [
-    ...new Set([facts.os, facts.arch, `${facts.os}-${facts.osVersion.split('.')[0]}`, ...facts.labels]),
+    ...new Set([
+      facts.os,
+      facts.arch,
+      `${facts.os}-${facts.osVersion.split('.')[0]}`,
+      ...facts.labels,
+    ]),
   ];
 }
 
@@ -127,7 +131,8 @@ function chooseDriver(
   if (wanted !== undefined) {
     const report = reports.find((candidate) => candidate.name === wanted);
     if (report === undefined) return no(`its agent knows no ${family} ${wanted}`);
-    if (!report.available) return no(`${family} ${wanted} is not available there: ${report.detail}`);
+    if (!report.available)
+      return no(`${family} ${wanted} is not available there: ${report.detail}`);
     return { fits: true, name: wanted };
   }
   const best = reports

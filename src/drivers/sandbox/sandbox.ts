@@ -25,6 +25,12 @@ export interface Sandbox {
    */
   launch(spec: SandboxSpec, command: SandboxCommand): Promise<Launch>;
 
+  /** Asks the processes of the environment to end (SIGTERM). Does not wait. */
+  terminate(spec: SandboxSpec): Promise<void>;
+
+  /** Why the system ended a command, such as running out of memory, where that can be known. */
+  killReason(spec: SandboxSpec): Promise<string | undefined>;
+
   /**
    * Ends every process of the environment, daemonised, re-parented and stopped ones included, and
    * returns once none is left. Throws when some survive for more than 10 s.
@@ -77,6 +83,11 @@ export interface Launch {
   readonly cwd: string;
   readonly uid?: number;
   readonly gid?: number;
+  /**
+   * When present, the command waits for a line on file descriptor 3: call this with the pid of the
+   * started process, then write the line. It puts the process under its limits.
+   */
+  admit?(pid: number): Promise<void>;
 }
 
 export interface SandboxDriver {
@@ -84,5 +95,5 @@ export interface SandboxDriver {
   readonly rank: number;
   /** Tries for real whether the sandbox works here: it runs a command in it. */
   probe(): Promise<DriverReport>;
-  open(): Sandbox;
+  open(): Promise<Sandbox>;
 }

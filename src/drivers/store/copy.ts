@@ -12,7 +12,7 @@ export const copyDriver: StoreDriver = {
     probeStore(copyDriver, root, 'copies every byte of the image for each worker', ''),
   open: (root) =>
     new DirectoryStore('copy', { cloning: 'copy' }, root, {
-      make: async (dir) => void (await mkdir(dir, { mode: 0o700 })),
+      make: async (dir) => void (await mkdir(dir, { mode: 0o711 })),
       copy: async (from, to, signal) => {
         await mkdir(to, { mode: 0o700 });
         await copyTree(from, to, { reflink: false, signal });

@@ -17,7 +17,7 @@ export const reflinkDriver: StoreDriver = {
     ),
   open: (root) =>
     new DirectoryStore('reflink', { cloning: 'reflink' }, root, {
-      make: async (dir) => void (await mkdir(dir, { mode: 0o700 })),
+      make: async (dir) => void (await mkdir(dir, { mode: 0o711 })),
       copy: async (from, to, signal) => {
         await mkdir(to, { mode: 0o700 });
         await copyTree(from, to, { reflink: true, signal });

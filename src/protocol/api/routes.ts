@@ -70,7 +70,8 @@ export const ROUTES = {
     method: 'GET',
     path: '/jobs/{id}',
     summary: 'Show a job',
-    description: 'With `wait` (ms, at most 60000): answers once the job is finished, or after that time.',
+    description:
+      'With `wait` (ms, at most 60000): answers once the job is finished, or after that time.',
     role: 'viewer',
     query: z.strictObject({ wait: z.coerce.number().int().min(0).max(60_000).default(0) }),
     status: 200,
@@ -317,8 +318,9 @@ export const ROUTES = {
 export type RouteId = keyof typeof ROUTES;
 
 /** Names of the `{parameters}` in a path. */
-export type PathParams<Path extends string> =
-  Path extends `${string}{${infer Name}}${infer Rest}` ? Name | PathParams<Rest> : never;
+export type PathParams<Path extends string> = Path extends `${string}{${infer Name}}${infer Rest}`
+  ? Name | PathParams<Rest>
+  : never;
 
 type RouteOf<Id extends RouteId> = (typeof ROUTES)[Id];
 
@@ -331,4 +333,4 @@ export type BodyInput<Id extends RouteId> =
 export type BodyOutput<Id extends RouteId> =
   RouteOf<Id> extends { body: infer B extends z.ZodType } ? z.output<B> : undefined;
 export type ResponseOf<Id extends RouteId> =
-  RouteOf<Id> extends { response: infer R extends z.ZodType } ? z.output<R> : undefined;
+  RouteOf<Id> extends { response: infer R extends z.ZodType } ? z.output<R> : void;

@@ -1,0 +1,261 @@
+import { chmod, mkdir, readFile, readdir, statfs } from 'node:fs/promises';
+import { watch } from 'node:fs';
+import { join } from 'node:path';
+import type { HostCapacity, HostFacts } from '../domain/host.ts';
+import type { DesiredWorker, ObservedWorker } from '../domain/worker.ts';
+import type { SandboxDriver } from '../drivers/sandbox/sandbox.ts';
+import type { StoreDriver } from '../drivers/store/store.ts';
+import type { VmDriverEntry } from '../drivers/vm/vm.ts';
+import { readJson, writeJson } from '../platform/atomic-file.ts';
+import { Backoff } from '../platform/backoff.ts';
+import { lockDirectory } from '../platform/directory-lock.ts';
+import type { Logger } from '../platform/logger.ts';
+import { removeTree } from '../platform/tree.ts';
+import { ControllerClient, ControllerError, joinFleet } from './controller-client.ts';
+import { machineFacts, probeAll } from './host-facts.ts';
+import { Images } from './images.ts';
+import type { KeeperProgram } from './keeper/control.ts';
+import type { WorkerRuntime } from './runtime.ts';
+import { SandboxRuntime } from './sandbox-runtime.ts';
+import { Session } from './session.ts';
+import { VmRuntime } from './vm-runtime.ts';
+import { Worker } from './worker.ts';
+import { workerPaths, type WorkerRecord } from './worker-dir.ts';
+
+export interface AgentOptions {
+  readonly controllerUrl: string;
+  /** Gives a join token; asked only while the host has no credential. */
+  joinToken(): Promise<string>;
+  /** The host's name in the fleet. */
+  readonly name: string;
+  readonly dataDir: string;
+  readonly labels: readonly string[];
+  readonly capacity: HostCapacity;
+  readonly stores: Readonly<Record<string, StoreDriver>>;
+  readonly sandboxes: Readonly<Record<string, SandboxDriver>>;
+  readonly vms: Readonly<Record<string, VmDriverEntry>>;
+  readonly keeper: KeeperProgram;
+  readonly log: Logger;
+  /** What this process is called when it is found to hold the data directory. */
+  readonly program: string;
+}
+
+export interface Agent {
+  /** Settles when the agent ended; throws when it was refused for good. */
+  readonly done: Promise<void>;
+  /** Stops. Jobs that run go on, and are adopted at the next start. */
+  close(): Promise<void>;
+}
+
+interface Credential {
+  readonly hostId: string;
+  readonly fleet: string;
+  readonly credential: string;
+}
+
+/** Starts the agent of one host: adopts what is there, then does what the controller wants. */
+export async function startAgent(options: AgentOptions): Promise<Agent> {
+  const { dataDir } = options;
+  await mkdir(dataDir, { recursive: true, mode: 0o711 });
+  // Workers' own users pass through; each thing that is private in it is so by itself.
+  await chmod(dataDir, 0o711);
+  const lock = await lockDirectory(dataDir, options.program);
+  try {
+    const credential = await obtainCredential(options);
+    const running = new RunningAgent(options, credential, await gatherFacts(options));
+    await running.start();
+    return {
+      done: running.done,
+      close: async () => {
+        await running.close();
+        lock.release();
+      },
+    };
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+async function obtainCredential(options: AgentOptions): Promise<Credential> {
+  const path = join(options.dataDir, 'credential.json');
+  const known = await readJson<Credential>(path);
+  if (known !== undefined) return known;
+  const token = (await options.joinToken()).trim();
+  const backoff = new Backoff(100, 5_000);
+  const patience = AbortSignal.timeout(60_000);
+  for (;;) {
+    try {
+      const credential = await joinFleet(options.controllerUrl, token, options.name);
+      await writeJson(path, credential, { mode: 0o600, flush: true });
+      return credential;
+    } catch (error) {
+      if (error instanceof ControllerError || patience.aborted) throw error;
+      options.log.log('info', 'no controller to join yet; trying again', {
+        url: options.controllerUrl,
+      });
+      await backoff.wait(patience);
+    }
+  }
+}
+
+async function gatherFacts(options: AgentOptions): Promise<HostFacts> {
+  const storeRoot = join(options.dataDir, 'stores');
+  await mkdir(storeRoot, { recursive: true, mode: 0o711 });
+  const [machine, sandboxes, stores, vms] = await Promise.all([
+    machineFacts(),
+    probeAll(options.sandboxes, (driver) => driver.probe()),
+    probeAll(options.stores, (driver) => driver.probe(join(storeRoot, driver.name))),
+    probeAll(options.vms, (driver) => driver.probe()),
+  ]);
+  const { labels, capacity } = options;
+  const images = await new Images(options.dataDir).list();
+  return { ...machine, labels, capacity, sandboxes, stores, vms, images };
+}
+
+class RunningAgent {
+  readonly #options: AgentOptions;
+  readonly #credential: Credential;
+  readonly #client: ControllerClient;
+  readonly #images: Images;
+  readonly #workers = new Map<string, Worker>();
+  readonly #runtimes: Readonly<Record<'sandbox' | 'vm', WorkerRuntime>>;
+  readonly #workersDir: string;
+  #facts: HostFacts;
+  #session: Session | undefined;
+  readonly #stopWatching = new AbortController();
+  readonly #over = Promise.withResolvers<void>();
+  readonly done: Promise<void> = this.#over.promise;
+
+  constructor(options: AgentOptions, credential: Credential, facts: HostFacts) {
+    this.#options = options;
+    this.#credential = credential;
+    this.#facts = facts;
+    this.#client = new ControllerClient(options.controllerUrl, credential.credential);
+    this.#images = new Images(options.dataDir);
+    this.#workersDir = join(options.dataDir, 'workers');
+    const { stores, sandboxes, vms, keeper, dataDir } = options;
+    const dirOf = (worker: { name: string }) => join(this.#workersDir, worker.name);
+    this.#runtimes = {
+      sandbox: new SandboxRuntime({
+        ...{ stores, sandboxes, keeper, dataDir, dirOf },
+        images: this.#images,
+      }),
+      vm: new VmRuntime({ vms, dataDir, dirOf, log: options.log }),
+    };
+    // Whoever only starts an agent need not listen for its end.
+    this.done.catch(() => undefined);
+  }
+
+  async start(): Promise<void> {
+    await mkdir(this.#workersDir, { recursive: true, mode: 0o711 });
+    const names = new Set<string>();
+    for (const name of await readdir(this.#workersDir)) {
+      const paths = workerPaths(join(this.#workersDir, name));
+      const record = await readJson<WorkerRecord>(paths.worker);
+      if (record === undefined) {
+        await removeTree(paths.dir);
+        continue;
+      }
+      names.add(name);
+      this.#add(record, undefined);
+    }
+    for (const runtime of Object.values(this.#runtimes)) await runtime.sweep(names);
+    this.#watchImages();
+    this.#session = new Session(
+      this.#options.controllerUrl,
+      this.#credential.credential,
+      {
+        name: this.#options.name,
+        facts: () => this.#facts,
+        observed: () => this.#observed(),
+        diskFreeBytes: () => this.#diskFree(),
+        welcomed: (fleet) => this.#welcomed(fleet),
+        desired: (workers) => this.#desired(workers),
+      },
+      this.#options.log,
+    );
+    this.#session.done.then(this.#over.resolve, this.#over.reject);
+  }
+
+  async close(): Promise<void> {
+    this.#stopWatching.abort();
+    this.#session?.close();
+    await Promise.all([...this.#workers.values()].map((worker) => worker.close()));
+    await this.#session?.done.catch(() => undefined);
+  }
+
+  #observed(): ObservedWorker[] {
+    return [...this.#workers.values()].map((worker) => worker.observed);
+  }
+
+  #welcomed(fleet: string): void {
+    if (fleet === this.#credential.fleet) return;
+    this.#session?.close();
+    this.#over.reject(
+      new Error(
+        `this host belongs to fleet ${this.#credential.fleet}, and the controller is of fleet ${fleet}; ` +
+          `remove ${join(this.#options.dataDir, 'credential.json')} and join again to move it`,
+      ),
+    );
+  }
+
+  #desired(desired: readonly DesiredWorker[]): void {
+    const wanted = new Map(desired.map((worker) => [worker.id, worker]));
+    for (const [id, worker] of this.#workers) {
+      const mine = wanted.get(id);
+      if (mine === undefined && worker.isGone) this.#workers.delete(id);
+      else worker.want(mine);
+    }
+    for (const worker of desired) {
+      if (this.#workers.has(worker.id)) continue;
+      const { id, name, epoch, spec } = worker;
+      this.#add({ id, name, epoch, spec }, worker);
+    }
+  }
+
+  #add(record: WorkerRecord, first: DesiredWorker | undefined): void {
+    const parts = {
+      runtime: this.#runtimes[record.spec.kind],
+      client: this.#client,
+      log: this.#options.log,
+      dir: join(this.#workersDir, record.name),
+      changed: (worker: Worker) => this.#session?.changed(worker.observed),
+    };
+    this.#workers.set(record.id, new Worker(record, parts, first));
+  }
+
+  /** Imports by another process show as files. */
+  #watchImages(): void {
+    const { signal } = this.#stopWatching;
+    try {
+      watch(this.#images.dir, { signal }, () => void this.#reloadImages());
+    } catch (error) {
+      this.#options.log.log('warn', 'new images are seen only after a restart', { error });
+    }
+  }
+
+  async #reloadImages(): Promise<void> {
+    const images = await this.#images.list();
+    if (JSON.stringify(images) === JSON.stringify(this.#facts.images)) return;
+    this.#facts = { ...this.#facts, images };
+    this.#session?.factsChanged();
+  }
+
+  async #diskFree(): Promise<number | undefined> {
+    const { bavail, bsize } = await statfs(this.#options.dataDir);
+    return bavail * bsize;
+  }
+}
+
+/** Reads a join token from a file, and says what to do when it cannot. */
+export async function readJoinToken(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new Error(
+      `the join token cannot be read from ${path}; make one with \`pomona token join --output ${path}\``,
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,129 @@
+import { openAsBlob } from 'node:fs';
+import { createWriteStream } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { Readable, Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { joinResponseSchema, JOIN_PATH } from '../protocol/join.ts';
+import { problemSchema, type Problem } from '../protocol/problem.ts';
+
+/** Thrown when the controller answers with a problem. */
+export class ControllerError extends Error {
+  readonly code = 'controller';
+  readonly problem: Problem;
+  constructor(problem: Problem) {
+    super(problem.detail);
+    this.name = 'ControllerError';
+    this.problem = problem;
+  }
+}
+
+/** The bulk data of an agent: logs and artifacts to the controller, sources from it. */
+export class ControllerClient {
+  readonly #base: URL;
+  readonly #credential: string;
+
+  constructor(controllerUrl: string, credential: string) {
+    this.#base = new URL(controllerUrl);
+    this.#credential = credential;
+  }
+
+  /** Appends framed log bytes at `offset`. Returns where the next bytes belong. */
+  async putLog(
+    job: { jobId: string; jobEpoch: number },
+    offset: number,
+    bytes: Uint8Array<ArrayBuffer>,
+    signal: AbortSignal,
+  ): Promise<number> {
+    const query = { epoch: String(job.jobEpoch), offset: String(offset) };
+    const url = this.#url(`/agent/v1/jobs/${job.jobId}/log`, query);
+    try {
+      await this.#fetch(url, { method: 'PUT', body: bytes, signal });
+      return offset + bytes.length;
+    } catch (error) {
+      const wanted = error instanceof ControllerError ? error.problem : undefined;
+      if (wanted?.code === 'wrong_offset' && wanted.offset !== undefined) return wanted.offset;
+      throw error;
+    }
+  }
+
+  async putArtifact(
+    job: { jobId: string; jobEpoch: number },
+    path: string,
+    file: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const query = { epoch: String(job.jobEpoch), path };
+    const url = this.#url(`/agent/v1/jobs/${job.jobId}/artifacts`, query);
+    await this.#fetch(url, { method: 'PUT', body: await openAsBlob(file), signal });
+  }
+
+  /** Brings the job's source to `file`, whole and verified. */
+  async getSource(
+    job: { jobId: string; jobEpoch: number },
+    digest: string,
+    file: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const query = { epoch: String(job.jobEpoch) };
+    const url = this.#url(`/agent/v1/jobs/${job.jobId}/source`, query);
+    const response = await this.#fetch(url, { method: 'GET', signal });
+    const hash = createHash('sha256');
+    const hashing = new Transform({
+      transform(chunk: Buffer, _encoding, done) {
+        hash.update(chunk);
+        done(null, chunk);
+      },
+    });
+    const temporary = `${file}.tmp`;
+    try {
+      const body = Readable.from(response.body ?? []);
+      await pipeline(body, hashing, createWriteStream(temporary, { mode: 0o600 }), { signal });
+      const got = `sha256:${hash.digest('hex')}`;
+      if (got !== digest) throw new Error(`the source has digest ${got}, expected ${digest}`);
+      await rename(temporary, file);
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
+  }
+
+  #url(path: string, query: Record<string, string>): URL {
+    const url = new URL(path, this.#base);
+    for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
+    return url;
+  }
+
+  #fetch(url: URL, init: RequestInit): Promise<Response> {
+    return request(url, this.#credential, init);
+  }
+}
+
+/** Trades a join token for a host's own credential. */
+export async function joinFleet(controllerUrl: string, joinToken: string, name: string) {
+  const response = await request(new URL(JOIN_PATH, controllerUrl), joinToken, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ name }),
+  });
+  return joinResponseSchema.parse(await response.json());
+}
+
+async function request(url: URL, bearer: string, init: RequestInit): Promise<Response> {
+  const headers = new Headers(init.headers);
+  headers.set('authorization', `Bearer ${bearer}`);
+  const response = await fetch(url, { ...init, headers });
+  if (response.ok) return response;
+  const text = await response.text();
+  const problem = problemSchema.safeParse(parseJson(text));
+  if (problem.success) throw new ControllerError(problem.data);
+  throw new Error(`${url.origin} answered ${response.status}: ${text.slice(0, 200)}`);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,181 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { JobOrder } from '../domain/job.ts';
+import { DEFAULT_LOG_BYTES, type WorkerState } from '../domain/worker.ts';
+import type { Sandbox, SandboxDriver, SandboxSpec } from '../drivers/sandbox/sandbox.ts';
+import type { Store, StoreDriver } from '../drivers/store/store.ts';
+import { readJson, writeJson } from '../platform/atomic-file.ts';
+import type { Images } from './images.ts';
+import {
+  endKeeper,
+  handOver,
+  keeperAlive,
+  requestCancel,
+  startKeeper,
+  type KeeperProgram,
+} from './keeper/control.ts';
+import { WORK_DIR } from './keeper/run-job.ts';
+import { lookAtFiles } from './look-at-files.ts';
+import type { DirOf, Look, WorkerRuntime } from './runtime.ts';
+import { workerPaths, type WorkerPaths, type WorkerRecord } from './worker-dir.ts';
+
+/** Where sandboxes that can mount show an image's prefix. */
+const PREFIX_PATH = process.platform === 'darwin' ? '/opt/homebrew' : '/usr/local';
+
+interface Parts {
+  readonly stores: Readonly<Record<string, StoreDriver>>;
+  readonly sandboxes: Readonly<Record<string, SandboxDriver>>;
+  readonly keeper: KeeperProgram;
+  readonly images: Images;
+  /** `stores/<driver>` is made below it. */
+  readonly dataDir: string;
+  readonly dirOf: DirOf;
+}
+
+/** Workers that are a clone of an image in a store, run in a sandbox by a keeper. */
+export class SandboxRuntime implements WorkerRuntime {
+  readonly #parts: Parts;
+  readonly #stores = new Map<string, Promise<Store>>();
+  readonly #sandboxes = new Map<string, Promise<Sandbox>>();
+  /** Snapshots being made, so that workers of one image wait for one. */
+  readonly #fetching = new Map<string, Promise<void>>();
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  async make(
+    worker: WorkerRecord,
+    progress: (state: WorkerState) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { image } = worker.spec;
+    const [storeName, sandboxName] = driversOf(worker);
+    const store = await this.#store(storeName);
+    const sandbox = await this.#sandbox(sandboxName);
+    const snapshot = image.digest.replace('sha256:', '');
+    progress('fetching');
+    await this.#fetch(store, snapshot, image.name, image.digest);
+    signal.throwIfAborted();
+
+    progress('cloning');
+    const clone = await store.clone(snapshot, worker.name, signal);
+    const paths = this.#paths(worker);
+    const environment: SandboxSpec = {
+      name: worker.name,
+      homeDir: join(clone, 'home'),
+      prefixDir: join(clone, 'prefix'),
+      tmpDir: paths.tmp,
+      prefixPath: PREFIX_PATH,
+      limits: worker.spec.limits,
+    };
+    await writeJson(paths.environment, environment);
+    signal.throwIfAborted();
+
+    progress('booting');
+    await sandbox.prepare(environment);
+    const logBytes = worker.spec.limits.logBytes ?? DEFAULT_LOG_BYTES;
+    const orders = { dir: paths.dir, sandbox: sandboxName, environment, logBytes };
+    await startKeeper(this.#parts.keeper, paths, orders, signal);
+  }
+
+  look(worker: WorkerRecord): Promise<Look> {
+    const paths = this.#paths(worker);
+    return lookAtFiles(
+      paths,
+      async () => (await readJson(paths.keeper)) !== undefined,
+      () => keeperAlive(paths),
+    );
+  }
+
+  handOver(worker: WorkerRecord, order: JobOrder): Promise<void> {
+    return handOver(this.#paths(worker), order);
+  }
+
+  cancel(worker: WorkerRecord): Promise<void> {
+    return requestCancel(this.#paths(worker));
+  }
+
+  async destroy(worker: WorkerRecord): Promise<void> {
+    const paths = this.#paths(worker);
+    const [storeName, sandboxName] = driversOf(worker);
+    await endKeeper(paths);
+    const environment = await readJson<SandboxSpec>(paths.environment);
+    if (environment !== undefined) {
+      await (await this.#sandbox(sandboxName)).destroy(environment);
+    }
+    await (await this.#store(storeName)).deleteClone(worker.name);
+  }
+
+  workDir(worker: WorkerRecord): string {
+    return join(
+      this.#parts.dataDir,
+      'stores',
+      driversOf(worker)[0],
+      'clones',
+      worker.name,
+      'home',
+      WORK_DIR,
+    );
+  }
+
+  async sweep(known: ReadonlySet<string>): Promise<void> {
+    for (const name of Object.keys(this.#parts.stores)) {
+      const store = await this.#store(name).catch(() => undefined);
+      for (const clone of (await store?.listClones()) ?? []) {
+        if (!known.has(clone)) await store?.deleteClone(clone);
+      }
+    }
+  }
+
+  #fetch(store: Store, snapshot: string, name: string, digest: string): Promise<void> {
+    const key = `${store.name}/${snapshot}`;
+    let fetching = this.#fetching.get(key);
+    if (fetching === undefined) {
+      fetching = store
+        .createSnapshot(snapshot, (dir) => this.#parts.images.fill(name, digest, dir))
+        .finally(() => this.#fetching.delete(key));
+      this.#fetching.set(key, fetching);
+    }
+    return fetching;
+  }
+
+  #store(name: string): Promise<Store> {
+    let store = this.#stores.get(name);
+    if (store === undefined) {
+      store = this.#openStore(name);
+      this.#stores.set(name, store);
+    }
+    return store;
+  }
+
+  async #openStore(name: string): Promise<Store> {
+    const driver = this.#parts.stores[name];
+    if (driver === undefined) throw new Error(`this agent has no store ${name}`);
+    const root = join(this.#parts.dataDir, 'stores', name);
+    await mkdir(root, { recursive: true, mode: 0o711 });
+    const store = driver.open(root);
+    await store.recover();
+    return store;
+  }
+
+  #sandbox(name: string): Promise<Sandbox> {
+    let sandbox = this.#sandboxes.get(name);
+    if (sandbox === undefined) {
+      const driver = this.#parts.sandboxes[name];
+      if (driver === undefined) throw new Error(`this agent has no sandbox ${name}`);
+      sandbox = driver.open();
+      this.#sandboxes.set(name, sandbox);
+    }
+    return sandbox;
+  }
+
+  #paths(worker: WorkerRecord): WorkerPaths {
+    return workerPaths(this.#parts.dirOf(worker));
+  }
+}
+
+function driversOf({ spec }: WorkerRecord): [store: string, sandbox: string] {
+  if (spec.kind !== 'sandbox') throw new Error(`worker of kind ${spec.kind} given to sandboxes`);
+  return [spec.store, spec.sandbox];
+}

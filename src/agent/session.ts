@@ -1,0 +1,174 @@
+import WebSocket from 'ws';
+import type { HostFacts } from '../domain/host.ts';
+import type { DesiredWorker, ObservedWorker } from '../domain/worker.ts';
+import { Backoff } from '../platform/backoff.ts';
+import type { Logger } from '../platform/logger.ts';
+import { VERSION } from '../platform/version.ts';
+import {
+  CLOSE,
+  SESSION_PATH,
+  SESSION_PROTOCOL,
+  controllerMessageSchema,
+  type AgentMessage,
+} from '../protocol/session.ts';
+
+/** Thrown when trying again cannot help. */
+export class SessionRefusedError extends Error {
+  readonly code = 'session_refused';
+}
+
+/** What the session speaks for. */
+export interface SessionHost {
+  readonly name: string;
+  facts(): HostFacts;
+  observed(): ObservedWorker[];
+  diskFreeBytes(): Promise<number | undefined>;
+  welcomed(fleet: string): void;
+  desired(workers: readonly DesiredWorker[]): void;
+}
+
+/** Keeps a session with a controller, over and over, until it is closed or refused for good. */
+export class Session {
+  readonly #url: URL;
+  readonly #credential: string;
+  readonly #host: SessionHost;
+  readonly #log: Logger;
+  readonly #stop = new AbortController();
+  readonly #dirty = new Map<string, ObservedWorker>();
+  #factsDirty = false;
+  #socket: WebSocket | undefined;
+  #flushing = false;
+  #open = false;
+  /** Settles when the session is over for good; throws `SessionRefusedError`. */
+  readonly done: Promise<void>;
+
+  constructor(controllerUrl: string, credential: string, host: SessionHost, log: Logger) {
+    this.#url = new URL(SESSION_PATH, controllerUrl);
+    this.#url.protocol = this.#url.protocol === 'https:' ? 'wss:' : 'ws:';
+    this.#credential = credential;
+    this.#host = host;
+    this.#log = log;
+    this.done = this.#run();
+  }
+
+  /** A worker changed; several changes go out in one message. */
+  changed(worker: ObservedWorker): void {
+    this.#dirty.set(worker.id, worker);
+    this.#flushSoon();
+  }
+
+  factsChanged(): void {
+    this.#factsDirty = true;
+    this.#flushSoon();
+  }
+
+  close(): void {
+    this.#stop.abort();
+    this.#socket?.close(1000, 'the agent stops');
+  }
+
+  async #run(): Promise<void> {
+    const backoff = new Backoff(50, 5_000);
+    while (!this.#stop.signal.aborted) {
+      const { code, reason } = await this.#connect(() => backoff.succeeded());
+      this.#open = false;
+      if (this.#stop.signal.aborted) return;
+      if (code === CLOSE.superseded || code === CLOSE.unauthorized || code === CLOSE.protocol) {
+        throw new SessionRefusedError(
+          `the controller ended the session of ${this.#host.name}: ${reason}`,
+        );
+      }
+      this.#log.log('info', 'no session with the controller; trying again', {
+        host: this.#host.name,
+        reason,
+      });
+      await backoff.wait(this.#stop.signal).catch(() => undefined);
+    }
+  }
+
+  async #connect(welcomed: () => void): Promise<{ code: number; reason: string }> {
+    const { promise, resolve } = Promise.withResolvers<{ code: number; reason: string }>();
+    const socket = new WebSocket(this.#url, {
+      headers: { authorization: `Bearer ${this.#credential}` },
+      handshakeTimeout: 10_000,
+      perMessageDeflate: false,
+    });
+    this.#socket = socket;
+    let failure = '';
+    let heartbeat: NodeJS.Timeout | undefined;
+    socket.on('unexpected-response', (_request, response) => {
+      failure = `it answered ${response.statusCode}`;
+      const code = response.statusCode === 401 ? CLOSE.unauthorized : 1006;
+      resolve({
+        code,
+        reason:
+          code === CLOSE.unauthorized ? 'the host’s credential is not valid any more' : failure,
+      });
+      socket.terminate();
+    });
+    socket.on('error', (error) => {
+      failure ||= error.message;
+    });
+    socket.on('close', (code, reason) => {
+      clearInterval(heartbeat);
+      resolve({ code, reason: reason.toString() || failure || `closed with ${code}` });
+    });
+    socket.on('open', () => {
+      this.#dirty.clear();
+      this.#send({
+        type: 'hello',
+        protocol: SESSION_PROTOCOL,
+        agentVersion: VERSION,
+        facts: this.#host.facts(),
+        workers: this.#host.observed(),
+      });
+    });
+    socket.on('message', (data: Buffer) => {
+      const parsed = controllerMessageSchema.safeParse(JSON.parse(data.toString('utf8')));
+      if (!parsed.success) {
+        socket.close(CLOSE.badMessage, parsed.error.issues[0]?.message.slice(0, 100) ?? '');
+        return;
+      }
+      const message = parsed.data;
+      if (message.type === 'desired') return this.#host.desired(message.workers);
+      welcomed();
+      this.#open = true;
+      this.#host.welcomed(message.fleet);
+      heartbeat = setInterval(() => void this.#beat(), message.heartbeatMs);
+      this.#flushSoon();
+    });
+    return promise;
+  }
+
+  async #beat(): Promise<void> {
+    const diskFreeBytes = await this.#host.diskFreeBytes();
+    if (!this.#open) return;
+    this.#send({
+      type: 'observed',
+      complete: true,
+      workers: this.#host.observed(),
+      ...(diskFreeBytes === undefined ? {} : { diskFreeBytes }),
+    });
+  }
+
+  #flushSoon(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    setImmediate(() => {
+      this.#flushing = false;
+      if (!this.#open || (this.#dirty.size === 0 && !this.#factsDirty)) return;
+      const workers = [...this.#dirty.values()];
+      this.#dirty.clear();
+      const facts = this.#factsDirty ? { facts: this.#host.facts() } : {};
+      this.#factsDirty = false;
+      this.#send({ type: 'observed', complete: false, workers, ...facts });
+    });
+  }
+
+  #send(message: AgentMessage): void {
+    this.#socket?.send(JSON.stringify(message), (error) => {
+      // What was lost with the connection is said again in the next hello.
+      if (error) this.#log.log('debug', 'a message was not sent', { error: error.message });
+    });
+  }
+}

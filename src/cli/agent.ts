@@ -1,0 +1,82 @@
+import { join, resolve } from 'node:path';
+import { Command } from 'commander';
+import { readJoinToken } from '../agent/agent.ts';
+import { NAME_PATTERN } from '../domain/ids.ts';
+import { defaultDataDir } from '../platform/data-dir.ts';
+import { capacityFor, startFullAgent } from './agents.ts';
+import { UsageError } from './errors.ts';
+import { collect, integerOption } from './options.ts';
+import { defaultHostName, loggerFor, untilAsked } from './serving.ts';
+
+interface RunOptions {
+  readonly controller: string;
+  readonly joinTokenFile?: string;
+  readonly name?: string;
+  readonly data?: string;
+  readonly label: string[];
+  readonly workers?: number;
+  readonly macosVms?: number;
+  readonly verbose?: boolean;
+}
+
+export function command(): Command {
+  const agent = new Command('agent').description('run the agent of a host');
+  agent
+    .command('run')
+    .description('run the agent of this host, until interrupted')
+    .requiredOption('--controller <url>', 'where the controller is')
+    .option('--join-token-file <file>', 'a join token; needed the first time only')
+    .option('--name <name>', 'name of the host in the fleet (default: its host name)')
+    .option('--data <dir>', "the agent's own data directory")
+    .option('--label <label>', 'a label of this host; may be repeated', collect, [])
+    .option('--workers <n>', 'workers at once (default: its CPUs, at least 2)', integerOption)
+    .option('--macos-vms <n>', 'macOS VMs at once (default: 2 on a Mac)', integerOption)
+    .option('--verbose', 'log more')
+    .addHelpText(
+      'after',
+      `
+Several agents may run on one machine under different names.
+
+Examples:
+  pomona agent run --controller http://ci:7766 --join-token-file join.token
+  pomona agent run --controller http://ci:7766 --join-token-file t --name mac-2 --label xcode-16`,
+    )
+    .action(run);
+  return agent;
+}
+
+async function run(options: RunOptions): Promise<void> {
+  const name = options.name ?? defaultHostName();
+  if (!NAME_PATTERN.test(name)) {
+    throw new UsageError(
+      `--name expects lower-case letters, digits, ".", "_" and "-", not ${name}`,
+    );
+  }
+  if (!URL.canParse(options.controller)) {
+    throw new UsageError(
+      `--controller expects a URL such as http://ci:7766, not ${options.controller}`,
+    );
+  }
+  const dataDir = resolve(options.data ?? join(defaultDataDir(), 'agents', name));
+  const agent = await startFullAgent({
+    controllerUrl: options.controller,
+    joinToken: () => {
+      if (options.joinTokenFile !== undefined) return readJoinToken(options.joinTokenFile);
+      throw new UsageError(
+        `this host has not joined yet (no credential in ${dataDir}); give --join-token-file, made with \`pomona token join\``,
+      );
+    },
+    name,
+    dataDir,
+    labels: options.label,
+    capacity: capacityFor(options),
+    log: loggerFor(options),
+    program: `pomona agent run --name ${name}`,
+  });
+  process.stdout.write(`The agent of host ${name} is ready\n`);
+  try {
+    await Promise.race([untilAsked(), agent.done]);
+  } finally {
+    await agent.close();
+  }
+}

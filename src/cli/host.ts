@@ -1,0 +1,47 @@
+import { Command } from 'commander';
+import { clientFor, withConnection, type CommonOptions } from './options.ts';
+import { ago, printJson, printTable, size } from './output.ts';
+
+export function command(): Command {
+  const host = new Command('host').description('look at hosts and take them in and out of use');
+  withConnection(host.command('list')).description('list hosts').action(list);
+  withConnection(host.command('drain <name>'))
+    .description('let running jobs end and start nothing new on a host')
+    .action(async (name: string, options: CommonOptions) => {
+      const shown = await (await clientFor(options)).call('drainHost', { params: { name } });
+      if (options.json === true) return printJson(shown);
+      process.stdout.write(`${name} is draining; it has ${shown.workers} workers\n`);
+    });
+  withConnection(host.command('resume <name>'))
+    .description('let a drained host take jobs again')
+    .action(async (name: string, options: CommonOptions) => {
+      const shown = await (await clientFor(options)).call('resumeHost', { params: { name } });
+      if (options.json === true) return printJson(shown);
+      process.stdout.write(`${name} takes jobs again\n`);
+    });
+  withConnection(host.command('remove <name>'))
+    .description('forget a host that is gone; jobs it has are lost')
+    .action(async (name: string, options: CommonOptions) => {
+      await (await clientFor(options)).call('removeHost', { params: { name } });
+      if (options.json !== true) process.stdout.write(`${name} is removed\n`);
+    });
+  return host;
+}
+
+async function list(options: CommonOptions): Promise<void> {
+  const { items } = await (await clientFor(options)).call('listHosts', { query: { limit: 1000 } });
+  if (options.json === true) return printJson(items);
+  printTable(
+    ['NAME', 'STATE', 'ONLINE', 'WORKERS', 'CAPACITY', 'DISK FREE', 'LAST SEEN', 'LABELS'],
+    items.map((each) => [
+      each.name,
+      each.state,
+      each.online ? 'yes' : 'no',
+      String(each.workers),
+      each.facts?.capacity.workers.toString(),
+      size(each.diskFreeBytes),
+      ago(each.lastSeenAt),
+      each.labels.join(','),
+    ]),
+  );
+}

@@ -1,0 +1,40 @@
+import { Option, type Command } from 'commander';
+import { parseDuration } from '../protocol/values.ts';
+import { ApiClient } from './api-client.ts';
+import { findConnection } from './connection.ts';
+import { UsageError } from './errors.ts';
+
+/** Options and arguments that several commands share. */
+
+export interface CommonOptions {
+  readonly data?: string;
+  readonly json?: boolean;
+}
+
+export function withConnection(command: Command): Command {
+  return command
+    .addOption(new Option('--data <dir>', 'data directory of the controller on this machine'))
+    .addOption(new Option('--json', 'print JSON'));
+}
+
+export async function clientFor(options: CommonOptions): Promise<ApiClient> {
+  return new ApiClient(await findConnection(options.data));
+}
+
+/** For options that may be given several times. */
+export function collect(value: string, before: string[]): string[] {
+  return [...before, value];
+}
+
+/** Milliseconds of an option such as `--timeout 30m`. */
+export function durationOption(value: string): number {
+  const ms = parseDuration(value);
+  if (ms === undefined)
+    throw new UsageError(`expected a duration such as 90s or 30m, not ${value}`);
+  return ms;
+}
+
+export function integerOption(value: string): number {
+  if (!/^-?\d+$/.test(value)) throw new UsageError(`expected a whole number, not ${value}`);
+  return Number(value);
+}

@@ -1,0 +1,56 @@
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { startController } from '../controller/controller.ts';
+import { capacityFor, startFullAgent } from './agents.ts';
+import {
+  configFor,
+  controllerOptions,
+  defaultHostName,
+  loggerFor,
+  untilAsked,
+  withServing,
+  type ServeOptions,
+} from './serving.ts';
+
+export function command(): Command {
+  return withServing(new Command('up'))
+    .description('run a controller and one agent on this machine, until interrupted')
+    .addHelpText(
+      'after',
+      `
+Jobs that run go on when \`up\` ends, and are adopted at the next start.
+
+Examples:
+  pomona up                            on the usual data directory
+  pomona up --data /tmp/pomona         somewhere else
+  pomona up --config pomona.yaml       with pools of your own`,
+    )
+    .action(up);
+}
+
+async function up(options: ServeOptions): Promise<void> {
+  const config = await configFor(options);
+  const log = loggerFor(options);
+  const settings = controllerOptions(options, config, 'pomona up', log);
+  const controller = await startController(settings);
+  try {
+    const agent = await startFullAgent({
+      controllerUrl: controller.url,
+      joinToken: () => controller.joinToken(),
+      name: config.agent.name ?? defaultHostName(),
+      dataDir: join(settings.dataDir, 'agent'),
+      labels: config.agent.labels,
+      capacity: capacityFor(config.agent),
+      log,
+      program: 'pomona up',
+    });
+    process.stdout.write(`Pomona is ready at ${controller.url}\n`);
+    try {
+      await Promise.race([untilAsked(), agent.done]);
+    } finally {
+      await agent.close();
+    }
+  } finally {
+    await controller.close();
+  }
+}

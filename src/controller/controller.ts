@@ -1,0 +1,248 @@
+import { randomBytes } from 'node:crypto';
+import { chmod, mkdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Registry } from 'prom-client';
+import { listArtifacts, saveArtifact } from '../db/queries/artifacts.ts';
+import { eventsAfter, latestEventSeq } from '../db/queries/events.ts';
+import { findJob, payloadOf } from '../db/queries/jobs.ts';
+import { initSetting } from '../db/queries/settings.ts';
+import { findWorker } from '../db/queries/workers.ts';
+import { migrate } from '../db/migrate.ts';
+import { openSqlite } from '../db/sqlite.ts';
+import type { Pool } from '../domain/pool.ts';
+import { isMissing, writeFileAtomic, writeJson } from '../platform/atomic-file.ts';
+import { systemClock } from '../platform/clock.ts';
+import { lockDirectory } from '../platform/directory-lock.ts';
+import type { Logger } from '../platform/logger.ts';
+import { VERSION } from '../platform/version.ts';
+import { ProblemError } from '../protocol/problem.ts';
+import { Auth } from './auth.ts';
+import { ChangeBus } from './change-bus.ts';
+import type { Context } from './context.ts';
+import { ArtifactStore } from './files/artifact-store.ts';
+import { SourceStore } from './files/source-store.ts';
+import { handlersOf } from './handlers.ts';
+import { Hosts } from './hosts.ts';
+import { createServer, type HttpServer } from './http/server.ts';
+import { Jobs } from './jobs.ts';
+import { LogStore } from './logs/log-store.ts';
+import { registerFleetMetrics } from './metrics.ts';
+import { Pools } from './pools.ts';
+import { Backoffs } from './reconcile/backoffs.ts';
+import { Reconciler } from './reconcile/reconciler.ts';
+import { applyRetention, type RetentionRules } from './retention.ts';
+import { Secrets, loadSecretsKey } from './secrets.ts';
+import { AgentSessions } from './sessions/agent-sessions.ts';
+import { eventView } from './views.ts';
+
+const RETENTION_EVERY_MS = 600_000;
+
+export interface ControllerOptions {
+  readonly dataDir: string;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly pools: readonly Pool[];
+  readonly hostLostAfterMs: number;
+  readonly limits: { readonly sourceBytes: number; readonly artifactBytes: number };
+  readonly retention: RetentionRules & { readonly sourcesMs: number };
+  readonly log: Logger;
+  /** What this process is called when it is found to hold the data directory. */
+  readonly program: string;
+}
+
+export interface Controller {
+  readonly url: string;
+  /** Makes a token with which one agent may join within a few minutes. */
+  joinToken(): Promise<string>;
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a controller on its data directory and returns once it serves. Throws
+ * `DirectoryInUseError`, `DatabaseError`, or the system's error when it cannot listen.
+ */
+export async function startController(options: ControllerOptions): Promise<Controller> {
+  const { dataDir } = options;
+  await mkdir(dataDir, { recursive: true, mode: 0o711 });
+  await chmod(dataDir, 0o711);
+  const lock = await lockDirectory(join(dataDir, 'controller'), options.program);
+  const undo: (() => Promise<void> | void)[] = [() => lock.release()];
+  try {
+    return await start(options, undo);
+  } catch (error) {
+    for (const step of undo.toReversed()) await step();
+    throw error;
+  }
+}
+
+async function start(
+  options: ControllerOptions,
+  undo: (() => Promise<void> | void)[],
+): Promise<Controller> {
+  const dir = join(options.dataDir, 'controller');
+  const db = openSqlite(join(dir, 'pomona.db'));
+  undo.push(() => db.close());
+  await migrate(db);
+  const fleet = await initSetting(db, 'fleet', randomBytes(3).toString('hex'));
+  const context: Context = {
+    db,
+    clock: systemClock,
+    bus: new ChangeBus(),
+    log: options.log,
+    fleet,
+  };
+  const auth = new Auth(context);
+  const secrets = new Secrets(context, await loadSecretsKey(join(dir, 'secrets.key')));
+  const backoffs = new Backoffs(context.clock);
+  const sessions = new AgentSessions(context, secrets, backoffs);
+  undo.push(() => sessions.close());
+  const pools = new Pools(context);
+  await pools.configure(options.pools, 'config');
+  await ensureAdminToken(auth, options.dataDir);
+
+  const logs = new LogStore(join(dir, 'logs'));
+  const sources = new SourceStore(join(dir, 'sources'), options.limits.sourceBytes);
+  const artifacts = new ArtifactStore(join(dir, 'artifacts'), options.limits.artifactBytes);
+  const reconciler = new Reconciler(context, {
+    sessions,
+    backoffs,
+    hostLostAfterMs: options.hostLostAfterMs,
+  });
+  undo.push(() => reconciler.close());
+  const jobs = new Jobs(context, {
+    pools,
+    secrets,
+    reconciler,
+    // A source that is used again is spared by retention for a while.
+    hasSource: async (digest) => (await sources.touch(digest)) !== undefined,
+  });
+  const hosts = new Hosts(context, sessions);
+  const metrics = new Registry();
+  registerFleetMetrics(metrics, context, sessions);
+
+  let ready = false;
+  const server = createServer({
+    handlers: handlersOf(context, { auth, hosts, jobs, pools, secrets }),
+    ...{ logs, sources, artifacts, metrics },
+    log: options.log,
+    version: VERSION,
+    ready: () => ready,
+    authenticate: (bearer) => auth.authenticate(bearer),
+    onAgentSession: (socket, host) => sessions.attach(socket, host),
+    join: (token, name) => auth.join(token, name, (hostId) => sessions.link(hostId).online),
+    logState: async (jobId) => {
+      const job = await findJob(db, jobId);
+      if (job === undefined) throw new ProblemError('not_found', `there is no job ${jobId}`);
+      return { epoch: job.epoch, finished: job.state === 'finished' };
+    },
+    artifact: async (jobId, path) => {
+      const job = await findJob(db, jobId);
+      const all = job === undefined ? [] : await listArtifacts(db, jobId, job.epoch);
+      const found = all.find((artifact) => artifact.path === path);
+      if (found === undefined) {
+        throw new ProblemError('not_found', `job ${jobId} has no artifact ${path}`);
+      }
+      return found;
+    },
+    latestEvent: () => latestEventSeq(db),
+    eventsAfter: async (seq, limit) => (await eventsAfter(db, seq, limit)).map(eventView),
+    onChange: (listener) => context.bus.listen(listener),
+    mayDeliver: async (hostId, jobId, epoch) => {
+      const job = await findJob(db, jobId);
+      if (job === undefined || job.state === 'finished' || job.epoch !== epoch) return false;
+      const worker = await findWorker(db, job.worker_id ?? '');
+      return worker?.host_id === hostId;
+    },
+    saveArtifact: (jobId, epoch, artifact) =>
+      saveArtifact(db, { job_id: jobId, epoch, ...artifact }),
+    sourceOf: async (jobId) => {
+      const job = await findJob(db, jobId);
+      return job === undefined ? undefined : payloadOf(job).source;
+    },
+  });
+  undo.push(() => server.close());
+  const url = await listen(server, options);
+  ready = true;
+  const addressPath = join(options.dataDir, 'controller.json');
+  await writeJson(addressPath, { url, pid: process.pid }, { mode: 0o644 });
+  undo.push(() => rm(addressPath, { force: true }));
+  const tidying = keepTidy(context, options, { logs, artifacts, sources });
+  undo.push(() => tidying.stop());
+  return {
+    url,
+    joinToken: async () => (await auth.createJoinToken({ ttlMs: 600_000, uses: 1 })).token,
+    close: async () => {
+      ready = false;
+      for (const step of undo.toReversed()) await step();
+    },
+  };
+}
+
+async function listen(server: HttpServer, options: ControllerOptions): Promise<string> {
+  const { host, port } = options.listen;
+  try {
+    return await server.listen(host, port);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code !== 'EADDRINUSE' && code !== 'EACCES' && code !== 'EADDRNOTAVAIL') throw cause;
+    const why = {
+      EADDRINUSE: 'another program listens there',
+      EACCES: 'this user may not listen there',
+      EADDRNOTAVAIL: 'this machine has no such address',
+    }[code];
+    throw new ListenError(`cannot listen on ${host}:${port}: ${why}; choose with --listen`, {
+      cause,
+    });
+  }
+}
+
+/** Thrown when the address to listen on cannot be had. */
+export class ListenError extends Error {
+  readonly code = 'listen';
+}
+
+/** The first admin token: for the CLI of whoever may read the data directory. */
+async function ensureAdminToken(auth: Auth, dataDir: string): Promise<void> {
+  const path = join(dataDir, 'admin.token');
+  try {
+    const known = (await readFile(path, 'utf8')).trim();
+    if ((await auth.authenticate(known)) !== undefined) return;
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+  }
+  const { token } = await auth.createToken({ name: 'admin', role: 'admin', ttlMs: undefined });
+  await writeFileAtomic(path, `${token}\n`, { mode: 0o600, flush: true });
+}
+
+function keepTidy(
+  context: Context,
+  options: ControllerOptions,
+  files: { logs: LogStore; artifacts: ArtifactStore; sources: SourceStore },
+): { stop(): Promise<void> } {
+  let running: Promise<void> | undefined;
+  const tidy = async (): Promise<void> => {
+    await applyRetention(context, options.retention, async (jobId) => {
+      await files.logs.remove(jobId);
+      await files.artifacts.remove(jobId);
+    });
+    for await (const source of files.sources.list()) {
+      const old = context.clock.now() - source.at > options.retention.sourcesMs;
+      if (old) await files.sources.remove(source.id);
+    }
+  };
+  const start = () => {
+    running ??= tidy()
+      .catch((error: unknown) => context.log.log('error', 'tidying up failed', { error }))
+      .finally(() => {
+        running = undefined;
+      });
+  };
+  start();
+  const timer = setInterval(start, RETENTION_EVERY_MS);
+  timer.unref();
+  return {
+    stop: async () => {
+      clearInterval(timer);
+      await running;
+    },
+  };
+}

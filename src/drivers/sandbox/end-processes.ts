@@ -1,0 +1,54 @@
+import { readFile } from 'node:fs/promises';
+import { cgroupProcesses } from '../../platform/cgroup.ts';
+import { findProcesses, processIdentity, signalProcess } from '../../platform/process-table.ts';
+import { WORKER_VARIABLE } from './environment.ts';
+import type { SandboxSpec } from './sandbox.ts';
+
+const PATIENCE_MS = 10_000;
+
+/**
+ * Kills every process of the worker until none is left: those in its control group, those that
+ * carry its mark in their environment, and those of its own user. Throws when some survive 10 s.
+ */
+export async function endProcesses(spec: SandboxSpec, uid: number | undefined): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS;
+  for (let wait = 1; ; wait = Math.min(wait * 2, 100)) {
+    const pids = await livingProcesses(spec, uid);
+    if (pids.length === 0) return;
+    if (performance.now() > deadline) {
+      throw new Error(`processes ${pids.join(', ')} of ${spec.name} do not end`);
+    }
+    for (const pid of pids) {
+      const identity = await processIdentity(pid);
+      if (identity !== undefined) await signalProcess(identity, 'SIGKILL');
+    }
+    await new Promise((resolve) => setTimeout(resolve, wait));
+  }
+}
+
+/** Sends SIGTERM to the worker's processes, but to none of the programs named in `spare`. */
+export async function askProcesses(
+  spec: SandboxSpec,
+  uid: number | undefined,
+  spare: readonly string[] = [],
+): Promise<void> {
+  for (const pid of await livingProcesses(spec, uid)) {
+    const program = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
+    if (spare.includes(program.trim())) continue;
+    const identity = await processIdentity(pid);
+    if (identity !== undefined) await signalProcess(identity, 'SIGTERM');
+  }
+}
+
+async function livingProcesses(spec: SandboxSpec, uid: number | undefined): Promise<number[]> {
+  const found = new Set(await cgroupProcesses(spec.name));
+  const marked = await findProcesses({
+    environment: `${WORKER_VARIABLE}=${spec.name}`,
+    ...(uid === undefined ? {} : { uid }),
+  });
+  for (const pid of marked) found.add(pid);
+  const living = await Promise.all(
+    [...found].map(async (pid) => ((await processIdentity(pid)) === undefined ? [] : [pid])),
+  );
+  return living.flat();
+}

@@ -1,0 +1,34 @@
+import type { SandboxSpec } from './sandbox.ts';
+
+/**
+ * The little shell program that every command starts through: it waits to be admitted (a line on
+ * descriptor 3), sets the limits that a process sets for itself, joins stderr to stdout so that
+ * both stay in order, and becomes the command.
+ */
+export function wrapped(
+  argv: readonly string[],
+  options: { gated: boolean; ulimits: Readonly<Record<string, number | undefined>> },
+): string[] {
+  const lines: string[] = [];
+  if (options.gated) lines.push('read -r _ <&3 || exit 125', 'exec 3<&-');
+  for (const [flag, value] of Object.entries(options.ulimits)) {
+    if (value !== undefined) lines.push(`ulimit -${flag} ${Math.floor(value)} || exit 125`);
+  }
+  lines.push('exec "$@" 2>&1');
+  return ['-c', lines.join('\n'), 'sh', ...argv];
+}
+
+/** Limits left to `ulimit` where control groups do not enforce them. */
+export function ulimitsFor(
+  spec: SandboxSpec,
+  controllers: ReadonlySet<string>,
+  ownUid: boolean,
+): Record<string, number | undefined> {
+  const { openFiles, memoryBytes, processes } = spec.limits;
+  return {
+    n: openFiles,
+    v: memoryBytes === undefined || controllers.has('memory') ? undefined : memoryBytes / 1024,
+    // Counted over all processes of the user, so only sound where the worker has a user of its own.
+    u: processes === undefined || controllers.has('pids') || !ownUid ? undefined : processes,
+  };
+}

@@ -1,0 +1,101 @@
+import { z } from 'zod';
+import { poolSpecSchema } from '../api/resources.ts';
+import { durationSchema, labelSchema, nameSchema, sizeSchema } from '../values.ts';
+
+/** `pomona.yaml`, as people write it: durations as `30m`, sizes as `4GiB`. */
+
+const limits = z
+  .strictObject({
+    cpus: z.number().positive().max(1024).exactOptional().describe('Processor cores; may be 0.5'),
+    memory: sizeSchema.exactOptional().describe('Memory, such as 4GiB'),
+    openFiles: z.int().min(16).exactOptional().describe('Open files of a process'),
+    processes: z.int().min(1).exactOptional().describe('Processes and threads'),
+    log: sizeSchema.exactOptional().describe('Log kept of a job; the rest is dropped'),
+  })
+  .transform(({ memory, log, ...same }) => ({
+    ...same,
+    ...(memory === undefined ? {} : { memoryBytes: memory }),
+    ...(log === undefined ? {} : { logBytes: log }),
+  }));
+
+export const poolConfigSchema = z
+  .strictObject({
+    name: nameSchema.describe('Name of the pool'),
+    labels: z.array(labelSchema).exactOptional().describe('Labels jobs may ask for'),
+    hostLabels: z.array(labelSchema).exactOptional().describe('Labels a host must have'),
+    image: nameSchema.exactOptional().describe('Image of its workers; default: empty'),
+    kind: z.enum(['sandbox', 'vm']).exactOptional().describe('sandbox (default) or vm'),
+    sandbox: nameSchema.exactOptional().describe('Sandbox driver; default: the best on the host'),
+    store: nameSchema.exactOptional().describe('Store driver; default: the best on the host'),
+    vm: nameSchema.exactOptional().describe('VM driver, for kind vm'),
+    guest: z.enum(['macos', 'linux']).exactOptional().describe('What a VM runs; default: macos'),
+    ready: z.int().min(0).exactOptional().describe('Booted workers kept waiting; default: 0'),
+    max: z.int().min(1).exactOptional().describe('Workers at most; default: 100'),
+    limits: limits.exactOptional().describe('Limits of each worker'),
+    retries: z
+      .int()
+      .min(0)
+      .max(10)
+      .exactOptional()
+      .describe('Runs again of a lost job; default: 0'),
+    timeout: durationSchema
+      .exactOptional()
+      .describe('Time-out of jobs that name none; default: 1h'),
+    maxTimeout: durationSchema.exactOptional().describe('Longest time-out; default: 24h'),
+  })
+  .transform(({ timeout, maxTimeout, ...same }, context) => {
+    const pool = poolSpecSchema.safeParse({
+      ...same,
+      ...(timeout === undefined ? {} : { defaultTimeoutMs: timeout }),
+      ...(maxTimeout === undefined ? {} : { maxTimeoutMs: maxTimeout }),
+    });
+    if (pool.success) return pool.data;
+    for (const { path, message } of pool.error.issues) {
+      context.addIssue({ code: 'custom', path: [...path], message });
+    }
+    return z.NEVER;
+  });
+
+export const configSchema = z.strictObject({
+  pools: z
+    .array(poolConfigSchema)
+    .default([poolSpecSchema.parse({ name: 'default', labels: ['default'], ready: 2 })])
+    .describe('Pools of workers; left out: one pool `default` that keeps 2 ready'),
+  agent: z
+    .strictObject({
+      name: nameSchema.exactOptional().describe('Name of the local host; default: its host name'),
+      labels: z.array(labelSchema).default([]).describe('Labels of the local host'),
+      workers: z
+        .int()
+        .min(0)
+        .exactOptional()
+        .describe('Workers it takes at once; default: its CPUs, at least 2'),
+      macosVms: z
+        .int()
+        .min(0)
+        .max(2)
+        .exactOptional()
+        .describe('macOS VMs it takes at once; at most 2'),
+    })
+    .prefault({})
+    .describe('The local agent of `pomona up`'),
+  limits: z
+    .strictObject({
+      source: sizeSchema.prefault('2GiB').describe('Largest source of a job'),
+      artifact: sizeSchema.prefault('8GiB').describe('Largest artifact'),
+      hostLostAfter: durationSchema
+        .prefault('2m')
+        .describe('How long a host may be out of touch before its jobs are given up'),
+    })
+    .prefault({})
+    .describe('Limits of the controller'),
+  retention: z
+    .strictObject({
+      jobs: durationSchema.prefault('30d').describe('Finished jobs, with logs and artifacts'),
+      sources: durationSchema.prefault('2d').describe('Uploaded sources, after their last use'),
+    })
+    .prefault({})
+    .describe('How long things are kept'),
+});
+
+export type Config = z.output<typeof configSchema>;
