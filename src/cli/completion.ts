@@ -31,7 +31,9 @@ interface Words {
 
 /** What may follow each command: its commands and options. */
 export function wordsOf(command: Command, path: readonly string[] = []): Words[] {
-  const options = command.options.flatMap((option) => (option.long == null ? [] : [option.long]));
+  const options = command.options.flatMap((option) =>
+    option.long === undefined || option.long === null ? [] : [option.long],
+  );
   const names = command.commands.map((inner) => inner.name());
   return [
     { path: path.join(' '), next: [...names, ...options, '--help'] },

@@ -2,11 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Registry } from 'prom-client';
-import { listArtifacts, saveArtifact } from '../db/queries/artifacts.ts';
-import { eventsAfter, latestEventSeq } from '../db/queries/events.ts';
-import { findJob, payloadOf } from '../db/queries/jobs.ts';
 import { initSetting } from '../db/queries/settings.ts';
-import { findWorker } from '../db/queries/workers.ts';
 import { migrate } from '../db/migrate.ts';
 import { openSqlite } from '../db/sqlite.ts';
 import type { Pool } from '../domain/pool.ts';
@@ -15,7 +11,6 @@ import { systemClock } from '../platform/clock.ts';
 import { lockDirectory } from '../platform/directory-lock.ts';
 import type { Logger } from '../platform/logger.ts';
 import { VERSION } from '../platform/version.ts';
-import { ProblemError } from '../protocol/problem.ts';
 import { Auth } from './auth.ts';
 import { ChangeBus } from './change-bus.ts';
 import type { Context } from './context.ts';
@@ -23,7 +18,8 @@ import { ArtifactStore } from './files/artifact-store.ts';
 import { SourceStore } from './files/source-store.ts';
 import { handlersOf } from './handlers.ts';
 import { Hosts } from './hosts.ts';
-import { createServer, type HttpServer } from './http/server.ts';
+import { createServer } from './http/server.ts';
+import { deliveryPort, eventsPort, jobsPort } from './http-ports.ts';
 import { Jobs } from './jobs.ts';
 import { LogStore } from './logs/log-store.ts';
 import { registerFleetMetrics } from './metrics.ts';
@@ -33,7 +29,6 @@ import { Reconciler } from './reconcile/reconciler.ts';
 import { applyRetention, type RetentionRules } from './retention.ts';
 import { Secrets, loadSecretsKey } from './secrets.ts';
 import { AgentSessions } from './sessions/agent-sessions.ts';
-import { eventView } from './views.ts';
 
 const RETENTION_EVERY_MS = 600_000;
 
@@ -116,47 +111,24 @@ async function start(
     hasSource: async (digest) => (await sources.touch(digest)) !== undefined,
   });
   const hosts = new Hosts(context, sessions);
-  const metrics = new Registry();
-  registerFleetMetrics(metrics, context, sessions);
+  const registry = new Registry();
+  registerFleetMetrics(registry, context, sessions);
 
   let ready = false;
   const server = createServer({
     handlers: handlersOf(context, { auth, hosts, jobs, pools, secrets }),
-    ...{ logs, sources, artifacts, metrics },
+    ...{ logs, sources, artifacts },
+    registry,
     log: options.log,
     version: VERSION,
     ready: () => ready,
     authenticate: (bearer) => auth.authenticate(bearer),
-    onAgentSession: (socket, host) => sessions.attach(socket, host),
-    join: (token, name) => auth.join(token, name, (hostId) => sessions.link(hostId).online),
-    logState: async (jobId) => {
-      const job = await findJob(db, jobId);
-      if (job === undefined) throw new ProblemError('not_found', `there is no job ${jobId}`);
-      return { epoch: job.epoch, finished: job.state === 'finished' };
-    },
-    artifact: async (jobId, path) => {
-      const job = await findJob(db, jobId);
-      const all = job === undefined ? [] : await listArtifacts(db, jobId, job.epoch);
-      const found = all.find((artifact) => artifact.path === path);
-      if (found === undefined) {
-        throw new ProblemError('not_found', `job ${jobId} has no artifact ${path}`);
-      }
-      return found;
-    },
-    latestEvent: () => latestEventSeq(db),
-    eventsAfter: async (seq, limit) => (await eventsAfter(db, seq, limit)).map(eventView),
-    onChange: (listener) => context.bus.listen(listener),
-    mayDeliver: async (hostId, jobId, epoch) => {
-      const job = await findJob(db, jobId);
-      if (job === undefined || job.state === 'finished' || job.epoch !== epoch) return false;
-      const worker = await findWorker(db, job.worker_id ?? '');
-      return worker?.host_id === hostId;
-    },
-    saveArtifact: (jobId, epoch, artifact) =>
-      saveArtifact(db, { job_id: jobId, epoch, ...artifact }),
-    sourceOf: async (jobId) => {
-      const job = await findJob(db, jobId);
-      return job === undefined ? undefined : payloadOf(job).source;
+    jobs: jobsPort(context),
+    events: eventsPort(context),
+    agents: {
+      ...deliveryPort(context),
+      onSession: (socket, host) => sessions.attach(socket, host),
+      join: (token, { name }) => auth.join(token, name, (hostId) => sessions.link(hostId).online),
     },
   });
   undo.push(() => server.close());
@@ -177,10 +149,14 @@ async function start(
   };
 }
 
-async function listen(server: HttpServer, options: ControllerOptions): Promise<string> {
+async function listen(
+  server: ReturnType<typeof createServer>,
+  options: ControllerOptions,
+): Promise<string> {
   const { host, port } = options.listen;
   try {
-    return await server.listen(host, port);
+    await server.listen(host, port);
+    return server.url;
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     if (code !== 'EADDRINUSE' && code !== 'EACCES' && code !== 'EADDRNOTAVAIL') throw cause;

@@ -8,7 +8,7 @@ import { VERSION } from '../platform/version.ts';
 import type { Auth } from './auth.ts';
 import type { Context } from './context.ts';
 import type { Hosts } from './hosts.ts';
-import type { Handlers } from './http/calls.ts';
+import type { Handlers } from './http/call.ts';
 import type { Jobs } from './jobs.ts';
 import type { Pools } from './pools.ts';
 import type { Secrets } from './secrets.ts';

@@ -18,7 +18,7 @@ export interface Arrived {
  */
 export class Incoming {
   readonly #dir: string;
-  #emptied: Promise<void> | undefined;
+  #prepared: Promise<void> | undefined;
 
   constructor(dir: string) {
     this.#dir = dir;
@@ -35,13 +35,13 @@ export class Incoming {
     limitBytes: number,
     placeFor: (file: Arrived) => string,
   ): Promise<Arrived> {
-    await (this.#emptied ??= this.#empty());
+    await this.#prepare();
     const temporary = join(this.#dir, randomBytes(12).toString('hex'));
     const file = await open(temporary, 'wx', 0o600).catch((error: unknown) => {
       throw writeProblem(error, 'the file');
     });
     try {
-      const arrived = await gather(file, body, limitBytes).finally(() => file.close());
+      const arrived = await gatherAndClose(file, body, limitBytes);
       await place(temporary, placeFor(arrived));
       return arrived;
     } catch (error) {
@@ -50,10 +50,30 @@ export class Incoming {
     }
   }
 
+  #prepare(): Promise<void> {
+    this.#prepared ??= this.#empty().catch((error: unknown) => {
+      this.#prepared = undefined;
+      throw writeProblem(error, 'the file');
+    });
+    return this.#prepared;
+  }
+
   /** What a crash left behind goes. */
   async #empty(): Promise<void> {
     for (const name of await namesIn(this.#dir)) await removeTree(join(this.#dir, name));
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
+  }
+}
+
+async function gatherAndClose(
+  file: FileHandle,
+  body: AsyncIterable<Buffer>,
+  limitBytes: number,
+): Promise<Arrived> {
+  try {
+    return await gather(file, body, limitBytes);
+  } finally {
+    await file.close();
   }
 }
 

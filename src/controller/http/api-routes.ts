@@ -1,64 +1,124 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Route } from '../../protocol/api/route.ts';
-import { API_PREFIX, ROUTES, type RouteId } from '../../protocol/api/routes.ts';
-import { authorizeRole, type Authenticate } from './authorize.ts';
-import { STREAM_ROUTES, type Call, type Handlers } from './calls.ts';
-import { parse } from './errors.ts';
+import { API_PREFIX, ROUTES, type QueryOutput, type RouteId } from '../../protocol/api/routes.ts';
+import { ProblemError } from '../../protocol/problem.ts';
+import { requireRole } from './access.ts';
+import { hasBody, readJson } from './body.ts';
+import { STREAM_ROUTES, type Call, type StreamRouteId } from './call.ts';
+import { receiveSource, sendArtifact } from './file-routes.ts';
+import type { Serving } from './serving.ts';
+import { sendJson } from './respond.ts';
+import { sendEvents } from './streams/events.ts';
+import { sendJobLog } from './streams/job-log.ts';
+import { parseWith } from './validate.ts';
 
-const MOST_KEY_LENGTH = 255;
+/** A call before the table's types say more about it. */
+interface AnyCall extends Pick<Call<RouteId>, 'principal' | 'idempotencyKey' | 'signal'> {
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: unknown;
+  readonly body: unknown;
+}
 
-/** Mounts every operation that answers with JSON or nothing. */
-export function mountApi(
-  server: FastifyInstance,
-  authenticate: Authenticate,
-  handlers: Handlers,
-): void {
-  for (const id of Object.keys(ROUTES) as RouteId[]) {
-    if ((STREAM_ROUTES as readonly string[]).includes(id)) continue;
-    const route: Route = ROUTES[id];
-    const handler = handlers[id as keyof Handlers] as (call: Call<RouteId>) => Promise<unknown>;
-    server.route({
+const NOTHING = z.strictObject({});
+/** A body that may be left out, for operations that take none. */
+const NO_BODY = NOTHING.optional();
+
+/** Mounts every operation of the API. */
+export function mountApi(app: FastifyInstance, serving: Serving): void {
+  for (const route of Object.values<Route & { readonly id: RouteId }>(ROUTES)) {
+    const streams = isStream(route.id);
+    app.route({
       method: route.method,
-      url: fastifyPath(route),
-      handler: async (request, reply) => {
-        const principal = await authorizeRole(authenticate, request, route.role);
-        const answer = await handler({
-          params: request.params as never,
-          query: queryOf(route, request) as never,
-          body: bodyOf(route, request) as never,
-          principal,
-          idempotencyKey: keyOf(route, request),
-          signal: goneSignal(reply),
-        });
-        await reply.code(route.status).send(route.response === undefined ? undefined : answer);
-      },
+      url: API_PREFIX + route.path.replaceAll(/\{(\w+)\}/g, ':$1'),
+      handler: serving.watched(route.id, streams, async (request, reply) => {
+        const call = await callOf(serving, route, request, reply);
+        if (isStream(route.id)) return answerStream(serving, route.id, call, reply);
+        // The table ties each handler to the schemas its call was parsed with.
+        const handle = serving.options.handlers[route.id] as unknown as (
+          call: AnyCall,
+        ) => Promise<unknown>;
+        const answer = await handle(call);
+        if (serving.options.checkAnswers === true) checkAnswer(route, answer);
+        if (route.response === undefined) reply.code(route.status).send();
+        else sendJson(reply, route.status, answer);
+      }),
     });
   }
 }
 
-export function fastifyPath(route: Route): string {
-  return API_PREFIX + route.path.replaceAll(/\{(\w+)\}/g, ':$1');
+async function callOf(
+  serving: Serving,
+  route: Route,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<AnyCall> {
+  const { options, limits, lifecycle } = serving;
+  const signal = lifecycle.signalFor(reply.raw);
+  const principal = await requireRole(options, request.raw, route.role);
+  const params = request.params as Record<string, string>;
+  if (Object.values(params).includes('')) {
+    throw new ProblemError('not_found', `a part of the path is empty; expected ${route.path}`);
+  }
+  const query = parseWith(route.query ?? NOTHING, request.query, 'query');
+  return {
+    params,
+    query,
+    body: await bodyOf(route, request, limits),
+    principal,
+    idempotencyKey: route.idempotent === true ? idempotencyKeyOf(request) : undefined,
+    signal,
+  };
 }
 
-export function queryOf(route: Route, request: FastifyRequest): unknown {
-  return parse(route.query ?? z.strictObject({}), request.query, 'the query');
+async function bodyOf(
+  route: Route,
+  request: FastifyRequest,
+  limits: Serving['limits'],
+): Promise<unknown> {
+  if (route.body === 'binary') return undefined;
+  if (route.body === undefined && !hasBody(request.raw)) return undefined;
+  return parseWith(route.body ?? NO_BODY, await readJson(request.raw, limits), 'body');
 }
 
-function bodyOf(route: Route, request: FastifyRequest): unknown {
-  if (route.body === undefined || route.body === 'binary') return undefined;
-  return parse(route.body, request.body, 'the body');
+function idempotencyKeyOf(request: FastifyRequest): string | undefined {
+  const key = request.headers['idempotency-key'];
+  if (key === undefined) return undefined;
+  if (typeof key === 'string' && /^[\x21-\x7e]{1,255}$/.test(key)) return key;
+  throw new ProblemError('invalid', 'the header Idempotency-Key is not what was expected', {
+    errors: [{ path: 'Idempotency-Key', message: 'expected 1 to 255 visible ASCII characters' }],
+  });
 }
 
-function keyOf(route: Route, request: FastifyRequest): string | undefined {
-  if (route.idempotent !== true) return undefined;
-  const schema = z.string().min(1).max(MOST_KEY_LENGTH).optional();
-  return parse(schema, request.headers['idempotency-key'], 'the Idempotency-Key header');
+function checkAnswer(route: Route, answer: unknown): void {
+  if (typeof route.response === 'object') route.response.parse(answer);
 }
 
-/** Aborted when the client goes away before it was answered. */
-export function goneSignal(reply: FastifyReply): AbortSignal {
-  const gone = new AbortController();
-  reply.raw.once('close', () => gone.abort());
-  return gone.signal;
+function isStream(id: RouteId): id is StreamRouteId {
+  return (STREAM_ROUTES as readonly string[]).includes(id);
+}
+
+function answerStream(
+  { options, limits }: Serving,
+  id: StreamRouteId,
+  call: AnyCall,
+  reply: FastifyReply,
+): Promise<void> {
+  const { params } = call;
+  switch (id) {
+    case 'jobLog': {
+      const query = call.query as QueryOutput<'jobLog'>;
+      return sendJobLog(reply, options, limits, params['id'] ?? '', query, call.signal);
+    }
+    case 'events': {
+      const query = call.query as QueryOutput<'events'>;
+      return sendEvents(reply, options.events, limits, query, call.signal);
+    }
+    case 'getArtifact': {
+      const { path } = call.query as QueryOutput<'getArtifact'>;
+      return sendArtifact(reply, options, limits, { jobId: params['id'] ?? '', path });
+    }
+    case 'putSource':
+      return receiveSource(reply, options, limits, params['digest'] ?? '');
+  }
 }

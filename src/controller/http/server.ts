@@ -1,139 +1,163 @@
-import { Readable } from 'node:stream';
-import { fastify, type FastifyInstance } from 'fastify';
-import { Histogram, type Registry } from 'prom-client';
-import { WebSocketServer, type WebSocket } from 'ws';
-import type { Logger } from '../../platform/logger.ts';
-import { API_PREFIX } from '../../protocol/api/routes.ts';
-import { openApiDocument } from '../../protocol/api/openapi.ts';
+import type { AddressInfo, Socket } from 'node:net';
+import Fastify, { type FastifyInstance } from 'fastify';
+import { API_PREFIX, ROUTES } from '../../protocol/api/routes.ts';
 import { ProblemError } from '../../protocol/problem.ts';
-import { SESSION_PATH } from '../../protocol/session.ts';
-import type { Principal } from '../auth.ts';
-import { mountAgentRoutes, type AgentPorts } from './agent-routes.ts';
+import { hasCode } from '../files/file-errors.ts';
+import { mountAgentData } from './agent/data-routes.ts';
+import { AgentUpgrades } from './agent/upgrade.ts';
 import { mountApi } from './api-routes.ts';
-import { authorizeHost, authorizeRole } from './authorize.ts';
-import type { Handlers } from './calls.ts';
-import { apiPage } from './api-page.ts';
-import { sendError } from './errors.ts';
-import { mountStreams, type StreamSources } from './stream-routes.ts';
+import type { ServerLimits, ServerOptions } from './ports.ts';
+import { COMMON_HEADERS, rawProblem } from './respond.ts';
+import { mountService } from './service-routes.ts';
+import { Serving } from './serving.ts';
 
-/** JSON bodies at most. */
-const BODY_LIMIT = 16 * 2 ** 20;
-/** One message of an agent at most. */
-const MESSAGE_LIMIT = 64 * 2 ** 20;
+export type { Handlers } from './call.ts';
+export type { ServerLimits, ServerOptions } from './ports.ts';
 
-export interface ServerOptions extends StreamSources, AgentPorts {
-  readonly handlers: Handlers;
-  readonly metrics: Registry;
-  readonly log: Logger;
-  readonly version: string;
-  /** False while it starts or stops. */
-  ready(): boolean;
-  onAgentSession(socket: WebSocket, host: Extract<Principal, { kind: 'host' }>): void;
-}
-
-export interface HttpServer {
-  /** Listens; returns the URL. Throws the system's error, such as EADDRINUSE. */
-  listen(host: string, port: number): Promise<string>;
+export interface ControllerServer {
+  /** Listens; port 0 takes a free one. Rejects with the system's error, such as EADDRINUSE. */
+  listen(host: string, port: number): Promise<void>;
+  /** `http://host:port`. Throws before it listens. */
+  readonly url: string;
+  /**
+   * Stops: nothing new is taken, streams end, agents are told to reconnect, requests under way may
+   * finish for `graceMs`, then connections are cut. Calling it again waits for the same end.
+   */
   close(): Promise<void>;
 }
 
-/** The controller's HTTP server: API, streams, agents' routes and sessions, health, metrics. */
-export function createServer(options: ServerOptions): HttpServer {
-  const server = fastify({ bodyLimit: BODY_LIMIT, forceCloseConnections: true, logger: false });
-  configure(server, options);
-  mountApi(server, options.authenticate, options.handlers);
-  mountStreams(server, options);
-  mountAgentRoutes(server, options);
-  mountSelf(server, options);
-  const sockets = acceptSessions(server, options);
+/** The controller's HTTP server. It decides nothing itself. */
+export function createServer(options: ServerOptions): ControllerServer {
+  const serving = new Serving(options);
+  const app = makeApp(serving);
+  const upgrades = new AgentUpgrades(serving, app.server);
+  mountApi(app, serving);
+  mountAgentData(app, serving);
+  mountService(app, serving);
+  let url: string | undefined;
+  let closed: Promise<void> | undefined;
   return {
-    listen: (host, port) => server.listen({ host, port }),
-    async close() {
-      for (const socket of sockets.clients) socket.close(1012, 'the controller stops');
-      await server.close();
-      for (const socket of sockets.clients) socket.terminate();
+    async listen(host, port) {
+      await app.listen({ host, port });
+      url = urlOf(app);
+    },
+    get url() {
+      if (url === undefined) throw new Error('the server does not listen yet');
+      return url;
+    },
+    close() {
+      closed ??= close(app, serving, upgrades);
+      return closed;
     },
   };
 }
 
-function configure(server: FastifyInstance, options: ServerOptions): void {
-  server.removeContentTypeParser('text/plain');
-  // Bodies that are not JSON are handed on unread, for routes that take them in as streams.
-  server.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
-  server.setErrorHandler((error, request, reply) => sendError(options.log, error, request, reply));
-  server.setNotFoundHandler((request, reply) => {
-    const error = new ProblemError(
-      'not_found',
-      `there is nothing at ${request.method} ${request.url.split('?')[0]}; ${API_PREFIX}/docs lists the API`,
-    );
-    sendError(options.log, error, request, reply);
+function makeApp(serving: Serving): FastifyInstance {
+  const app = Fastify({
+    http: httpOptions(serving.limits),
+    routerOptions: { maxParamLength: 512 },
+    exposeHeadRoutes: false,
+    return503OnClosing: false,
+    clientErrorHandler: answerBrokenRequest,
+    frameworkErrors: (error, request, reply) =>
+      void serving.watched('none', false, async () => {
+        throw asProblem(error);
+      })(request, reply),
   });
-  server.addHook('onRequest', async (_request, reply) => {
-    void reply.header('x-content-type-options', 'nosniff').header('cache-control', 'no-store');
+  // Bodies are read by the routes, after the caller was authenticated.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_request, _payload, done) => done(null));
+  app.setErrorHandler(async (error, _request, reply) => {
+    reply.headers(COMMON_HEADERS);
+    await serving.fail(reply, asProblem(error));
   });
-  // A request without a body still has a stream to read.
-  server.addHook('preHandler', async (request) => {
-    if (request.method === 'PUT' && request.body === undefined) request.body = Readable.from([]);
+  app.setNotFoundHandler(
+    serving.watched('none', false, async (request, reply) => {
+      const path = request.url.split('?')[0] ?? '';
+      const methods = methodsAt(path);
+      if (methods.length > 0) reply.header('allow', methods.join(', '));
+      throw nothingThere(request.method, path, methods);
+    }),
+  );
+  app.addHook('onResponse', async () => {
+    if (serving.lifecycle.stopping) setImmediate(() => app.server.closeIdleConnections());
   });
-  const durations = new Histogram({
-    name: 'pomona_http_request_seconds',
-    help: 'Time to answer, by route and status',
-    labelNames: ['method', 'route', 'status'],
-    buckets: [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10],
-    registers: [options.metrics],
-  });
-  server.addHook('onResponse', async (request, reply) => {
-    const route = request.routeOptions.url ?? 'none';
-    const labels = { method: request.method, route, status: reply.statusCode };
-    durations.observe(labels, reply.elapsedTime / 1000);
-  });
+  return app;
 }
 
-function mountSelf(server: FastifyInstance, options: ServerOptions): void {
-  const document = openApiDocument(options.version);
-  const page = apiPage(document);
-  server.get('/healthz', async () => ({ status: 'ok' }));
-  server.get('/readyz', async () => {
-    if (options.ready()) return { status: 'ready' };
-    throw new ProblemError('not_ready', 'the controller is starting or stopping; try again');
-  });
-  server.get('/metrics', async (request, reply) => {
-    await authorizeRole(options.authenticate, request, 'viewer');
-    await reply.type(options.metrics.contentType).send(await options.metrics.metrics());
-  });
-  server.get(`${API_PREFIX}/openapi.json`, async () => document);
-  server.get(`${API_PREFIX}/docs`, async (_request, reply) => {
-    await reply
-      .type('text/html; charset=utf-8')
-      .header('content-security-policy', "default-src 'none'; style-src 'unsafe-inline'")
-      .send(page);
-  });
+function httpOptions(limits: ServerLimits) {
+  return {
+    headersTimeout: limits.headersMs,
+    // Uploads may take any time as long as they go on; who reads a body watches over it.
+    requestTimeout: 0,
+    connectionsCheckingInterval: Math.min(5_000, limits.headersMs),
+    keepAlive: true,
+    keepAliveInitialDelay: 30_000,
+    noDelay: true,
+    // Clients that offer HTTP/2 upgrades get a plain answer.
+    shouldUpgradeCallback: (request: { headers: { upgrade?: string | undefined } }) =>
+      request.headers.upgrade?.toLowerCase() === 'websocket',
+  };
 }
 
-function acceptSessions(server: FastifyInstance, options: ServerOptions): WebSocketServer {
-  const sockets = new WebSocketServer({
-    noServer: true,
-    maxPayload: MESSAGE_LIMIT,
-    perMessageDeflate: false,
-  });
-  server.server.on('upgrade', (request, socket, head) => {
-    const refuse = (status: string): void => {
-      socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\n\r\n`);
-    };
-    socket.on('error', () => socket.destroy());
-    if (request.url !== SESSION_PATH) return refuse('404 Not Found');
-    if (!options.ready()) return refuse('503 Service Unavailable');
-    authorizeHost(options.authenticate, request).then(
-      (host) =>
-        sockets.handleUpgrade(request, socket, head, (webSocket) =>
-          options.onAgentSession(webSocket, host),
-        ),
-      (error: unknown) => {
-        const refused = error instanceof ProblemError;
-        if (!refused) options.log.log('error', 'a session could not be accepted', { error });
-        refuse(refused ? '401 Unauthorized' : '500 Internal Server Error');
-      },
-    );
-  });
-  return sockets;
+function urlOf(app: FastifyInstance): string {
+  const address = app.server.address() as AddressInfo;
+  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address;
+  return `http://${host}:${address.port}`;
+}
+
+async function close(
+  app: FastifyInstance,
+  serving: Serving,
+  upgrades: AgentUpgrades,
+): Promise<void> {
+  serving.lifecycle.stop();
+  const ending = Promise.all([app.close(), upgrades.close(serving.limits.graceMs)]);
+  const cut = setTimeout(() => app.server.closeAllConnections(), serving.limits.graceMs);
+  await ending;
+  clearTimeout(cut);
+}
+
+/** What the framework itself refuses with a 4xx status is the client's mistake. */
+function asProblem(error: unknown): unknown {
+  if (!(error instanceof Error) || !('statusCode' in error)) return error;
+  if (typeof error.statusCode !== 'number' || error.statusCode >= 500) return error;
+  return new ProblemError('bad_request', `the request was not understood: ${error.message}`);
+}
+
+function methodsAt(path: string): string[] {
+  return Object.values(ROUTES)
+    .filter((route) => matchesPath(API_PREFIX + route.path, path))
+    .map((route) => route.method);
+}
+
+function nothingThere(method: string, path: string, methods: readonly string[]): ProblemError {
+  if (methods.length === 0) {
+    return new ProblemError('not_found', `there is nothing at ${path}; see ${API_PREFIX}/docs`);
+  }
+  return new ProblemError(
+    'method_not_allowed',
+    `${method} is not for ${path}; expected ${methods.join(' or ')}`,
+  );
+}
+
+function matchesPath(pattern: string, path: string): boolean {
+  const wanted = pattern.split('/');
+  const parts = path.split('/');
+  return (
+    wanted.length === parts.length &&
+    wanted.every(
+      (part, index) => part === parts[index] || (part.startsWith('{') && parts[index] !== ''),
+    )
+  );
+}
+
+/** Answers bytes that are no HTTP request, or a head that is too long or too slow. */
+function answerBrokenRequest(error: Error, socket: Socket): void {
+  if (hasCode(error, 'ECONNRESET') || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const problem = new ProblemError('bad_request', `this is no HTTP request: ${error.message}`);
+  socket.end(rawProblem(problem.toProblem(), {}));
 }

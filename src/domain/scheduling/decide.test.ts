@@ -77,7 +77,7 @@ function worker(id: string, of: Pool, overrides: Partial<WorkerStatus> = {}): Wo
   };
 }
 
-function job(id: string, wanted: string | undefined = undefined) {
+function job(id: string, wanted?: string) {
   return { id, pool: wanted, labels: [] };
 }
 

@@ -85,6 +85,8 @@ class BubblewrapSandbox implements Sandbox {
       ...(await this.#view(spec, hasPrefix)),
       ...['--chdir', join(HOME, command.workDir)],
       '--',
+      // A shell inside says 126 and 127 for what cannot be run, where bubblewrap would say 1.
+      ...['/bin/sh', '-c', 'exec "$@"', 'sh'],
       ...command.argv,
     ];
     return {

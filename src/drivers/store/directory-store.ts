@@ -37,8 +37,13 @@ export class DirectoryStore implements Store {
   }
 
   async recover(): Promise<void> {
-    for (const part of ['snapshots', 'clones', 'new']) {
-      await mkdir(join(this.#root, part), { recursive: true, mode: 0o700 });
+    // Workers' users pass through to their own clones, and to nothing else.
+    for (const [part, mode] of [
+      ['snapshots', 0o700],
+      ['new', 0o700],
+      ['clones', 0o711],
+    ] as const) {
+      await mkdir(join(this.#root, part), { recursive: true, mode });
     }
     for (const junk of await readdir(join(this.#root, 'new'))) {
       await this.#operations.remove(join(this.#root, 'new', junk));

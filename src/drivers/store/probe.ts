@@ -12,7 +12,7 @@ export async function probeStore(
   remedy: string,
 ): Promise<DriverReport> {
   const report = { name: driver.name, rank: driver.rank };
-  await mkdir(root, { recursive: true, mode: 0o700 });
+  await mkdir(root, { recursive: true, mode: 0o711 });
   const dir = await mkdtemp(join(root, 'probe-'));
   const store = driver.open(dir);
   try {

@@ -1,145 +1,146 @@
 import { z } from 'zod';
 import { PROBLEMS, problemSchema, type ProblemCode } from '../problem.ts';
-import { LOG_MEDIA_TYPE, API_PREFIX, ROUTES } from './routes.ts';
 import type { Route } from './route.ts';
-
-interface Operation {
-  readonly operationId: string;
-  readonly summary: string;
-  readonly description?: string;
-  readonly parameters: readonly object[];
-  readonly requestBody?: object;
-  readonly responses: Readonly<Record<string, object>>;
-}
-
-export interface OpenApiDocument {
-  readonly openapi: '3.1.0';
-  readonly info: { readonly title: string; readonly version: string; readonly description: string };
-  readonly security: readonly object[];
-  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
-  readonly components: {
-    readonly schemas: Readonly<Record<string, object>>;
-    readonly securitySchemes: object;
-  };
-}
+import { API_PREFIX, LOG_MEDIA_TYPE, ROUTES } from './routes.ts';
+import { SchemaCollection, type JsonSchema } from './schema-collection.ts';
 
 /** Problems that any operation may answer with. */
-const COMMON: readonly ProblemCode[] = [
+const ALWAYS: readonly ProblemCode[] = [
   'bad_request',
   'invalid',
   'unauthenticated',
   'forbidden',
-  'not_found',
-  'too_large',
-  'disk_full',
   'internal',
+  'not_ready',
 ];
 
-/** The OpenAPI 3.1 description of the API, made from its routes. */
-export function openApiDocument(version: string): OpenApiDocument {
-  const schemas: Record<string, object> = {};
-  const paths: Record<string, Record<string, Operation>> = {};
-  const add = (schema: z.ZodType, io: 'input' | 'output'): object => register(schemas, schema, io);
-  for (const route of Object.values(ROUTES) as Route[]) {
+const PROBLEM = problemSchema.meta({ id: 'Problem' });
+
+/** The OpenAPI 3.1 document of the HTTP API: a JSON value made from the table of routes alone. */
+export function openApiDocument(version: string): Record<string, unknown> {
+  const schemas = new SchemaCollection();
+  const problem = schemas.add(PROBLEM, 'output');
+  const paths: Record<string, Record<string, unknown>> = {};
+  for (const route of Object.values<Route>(ROUTES)) {
     const methods = (paths[API_PREFIX + route.path] ??= {});
-    methods[route.method.toLowerCase()] = operationOf(route, add);
+    methods[route.method.toLowerCase()] = operation(route, schemas, problem);
   }
   return {
     openapi: '3.1.0',
     info: {
       title: 'Pomona',
       version,
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       description:
-        'Every job a fresh worker. Times are milliseconds since 1970, durations milliseconds.',
+        'Errors are problem details (RFC 9457) with a stable `code`. Times are milliseconds since 1970.',
     },
+    servers: [{ url: '/' }],
     security: [{ bearer: [] }],
     paths,
     components: {
-      schemas,
-      securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } },
+      securitySchemes: { bearer: { type: 'http', scheme: 'bearer', description: 'An API token' } },
+      schemas: schemas.all(),
     },
   };
 }
 
-function operationOf(
-  route: Route,
-  add: (schema: z.ZodType, io: 'input' | 'output') => object,
-): Operation {
-  const problems = [...COMMON, ...(route.problems ?? [])];
+function operation(route: Route, schemas: SchemaCollection, problem: JsonSchema) {
+  const body = requestBody(route, schemas);
   return {
     operationId: route.id,
     summary: route.summary,
-    description: `${route.description ?? ''} Needs the role ${route.role}.`.trim(),
-    parameters: parametersOf(route),
-    ...(route.body === undefined ? {} : { requestBody: bodyOf(route.body, add) }),
-    responses: {
-      [String(route.status)]: { description: 'It worked.', ...contentOf(route, add) },
-      default: {
-        description: problems.map((code) => `${code}: ${PROBLEMS[code].when}`).join('; '),
-        content: { 'application/problem+json': { schema: add(problemSchema, 'output') } },
-      },
-    },
+    description: [route.description, `Needs the role \`${route.role}\`.`]
+      .filter(Boolean)
+      .join('\n\n'),
+    parameters: [...pathParameters(route), ...queryParameters(route), ...headerParameters(route)],
+    ...(body === undefined ? {} : { requestBody: body }),
+    responses: { [route.status]: success(route, schemas), ...problems(route, problem) },
   };
 }
 
-function parametersOf(route: Route): object[] {
-  const inPath = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+function pathParameters(route: Route): unknown[] {
+  return [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
     name,
     in: 'path',
     required: true,
     schema: { type: 'string' },
   }));
-  const key = { name: 'Idempotency-Key', in: 'header', schema: { type: 'string', maxLength: 255 } };
-  return [...inPath, ...queryParameters(route), ...(route.idempotent === true ? [key] : [])];
 }
 
-function queryParameters(route: Route): object[] {
+function queryParameters(route: Route): unknown[] {
   if (route.query === undefined) return [];
-  const schema = z.toJSONSchema(route.query, { io: 'input', unrepresentable: 'any' });
-  return Object.entries(schema.properties ?? {}).map(([name, property]) => ({
+  const { properties = {}, required = [] } = z.toJSONSchema(route.query, { io: 'input' });
+  return Object.entries(properties).map(([name, schema]) => ({
     name,
     in: 'query',
-    required: schema.required?.includes(name) ?? false,
-    schema: property,
+    required: required.includes(name),
+    schema,
   }));
 }
 
-function bodyOf(
-  body: z.ZodType | 'binary',
-  add: (schema: z.ZodType, io: 'input') => object,
-): object {
-  if (body === 'binary') return { required: true, content: { 'application/octet-stream': {} } };
-  return { required: true, content: { 'application/json': { schema: add(body, 'input') } } };
+function headerParameters(route: Route): unknown[] {
+  const header = (name: string, schema: JsonSchema) => ({ name, in: 'header', schema });
+  const key = { type: 'string', minLength: 1, maxLength: 255 };
+  return [
+    ...(route.idempotent === true ? [header('Idempotency-Key', key)] : []),
+    ...(route.response === 'events' ? [header('Last-Event-ID', { type: 'string' })] : []),
+  ];
 }
 
-function contentOf(
-  route: Route,
-  add: (schema: z.ZodType, io: 'output') => object,
-): { content?: object } {
-  const { response } = route;
-  if (response === undefined) return {};
-  if (response === 'binary') return { content: { 'application/octet-stream': {} } };
-  if (response !== 'events')
-    return { content: { 'application/json': { schema: add(response, 'output') } } };
-  const events = route.eventData === undefined ? {} : { schema: add(route.eventData, 'output') };
-  const forms = route.id === ROUTES.jobLog.id ? { [LOG_MEDIA_TYPE]: {}, 'text/plain': {} } : {};
-  return { content: { 'text/event-stream': events, ...forms } };
+function requestBody(route: Route, schemas: SchemaCollection): unknown {
+  if (route.body === undefined) return undefined;
+  const content =
+    route.body === 'binary'
+      ? binary()
+      : { 'application/json': { schema: schemas.add(route.body, 'input') } };
+  return { required: true, content };
 }
 
-/** Moves named schemas to the components, and returns the schema with references to them. */
-function register(
-  schemas: Record<string, object>,
-  schema: z.ZodType,
-  io: 'input' | 'output',
-): object {
-  const made = z.toJSONSchema(schema, { io, unrepresentable: 'any' });
-  const { $schema: _dialect, $defs = {}, ...rest } = made;
-  for (const [name, definition] of Object.entries($defs)) schemas[name] = relocated(definition);
-  return relocated(rest);
+function success(route: Route, schemas: SchemaCollection) {
+  const description = PHRASES[route.status];
+  if (route.response === undefined) return { description };
+  if (route.response === 'binary') return { description, content: binary() };
+  if (route.response !== 'events') {
+    return {
+      description,
+      content: { 'application/json': { schema: schemas.add(route.response, 'output') } },
+    };
+  }
+  const data = route.eventData === undefined ? {} : schemas.add(route.eventData, 'output');
+  const events = { 'text/event-stream': { schema: eventStream(data) } };
+  const others = { [LOG_MEDIA_TYPE]: {}, 'text/plain': { schema: { type: 'string' } } };
+  return { description, content: route.id === 'jobLog' ? { ...events, ...others } : events };
 }
 
-function relocated(schema: object): object {
-  return JSON.parse(
-    JSON.stringify(schema).replaceAll('"#/$defs/', '"#/components/schemas/'),
-  ) as object;
+const PHRASES = { 200: 'OK', 201: 'Created', 202: 'Accepted', 204: 'Done; no content' } as const;
+
+function eventStream(data: JsonSchema): JsonSchema {
+  return {
+    type: 'string',
+    description: 'Server-sent events; the data of each is JSON',
+    contentMediaType: 'application/json',
+    contentSchema: data,
+  };
+}
+
+function binary() {
+  return { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } };
+}
+
+/** One response for each status, since several problems may share it. */
+function problems(route: Route, schema: JsonSchema): Record<string, unknown> {
+  const notFound: readonly ProblemCode[] = route.path.includes('{') ? ['not_found'] : [];
+  const large: readonly ProblemCode[] = route.body === undefined ? [] : ['too_large', 'disk_full'];
+  const codes = new Set([...ALWAYS, ...notFound, ...large, ...(route.problems ?? [])]);
+  const responses: Record<string, { description: string; content: unknown }> = {};
+  for (const code of codes) {
+    const { status, when } = PROBLEMS[code];
+    const line = `\`${code}\`: ${when}`;
+    const before = responses[status];
+    responses[status] = {
+      description: before === undefined ? line : `${before.description}\n\n${line}`,
+      content: { 'application/problem+json': { schema } },
+    };
+  }
+  return responses;
 }

@@ -1,0 +1,25 @@
+#!/bin/sh
+# The second command: everything set up, checked and tested on this machine.
+. "$(dirname "$0")/set-up.sh"
+
+# What tests need of the system. What cannot be installed makes its tests skip, with the reason.
+missing=''
+for pair in bwrap:bubblewrap mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs; do
+  command -v "${pair%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || missing="$missing ${pair##*:}"
+done
+if [ -n "$missing" ]; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "Installing the system packages that tests need:$missing"
+    # shellcheck disable=SC2086 -- a list of packages
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing; } \
+      >/dev/null 2>&1 || echo "They cannot be installed here; tests that need them will be skipped."
+  else
+    echo "Not installed:$missing. Tests that need them will be skipped; as root on Debian, or after"
+    echo "installing them yourself, they run."
+  fi
+fi
+
+npm run --silent check
+npm run --silent build
+exec node --test --test-concurrency=2 --test-reporter=spec \
+  "src/**/*.test.ts" "test/**/*.test.ts" "scripts/**/*.test.ts"

@@ -1,0 +1,66 @@
+import type { IncomingMessage } from 'node:http';
+import { roleAllows } from '../../protocol/api/route.ts';
+import type { Role } from '../../protocol/api/resources.ts';
+import { ProblemError } from '../../protocol/problem.ts';
+import type { Principal } from '../auth.ts';
+import type { HostPrincipal, TokenPrincipal } from './call.ts';
+import type { ServerOptions } from './ports.ts';
+
+/** Answers 401 carry it (RFC 6750). */
+export const CHALLENGE = { 'www-authenticate': 'Bearer realm="pomona"' } as const;
+
+type Authenticator = Pick<ServerOptions, 'authenticate'>;
+
+/** The bearer token of a request. Throws ProblemError `unauthenticated`. */
+export function bearerOf(request: IncomingMessage): string {
+  const match = /^bearer +([\x21-\x7e]{1,4096})$/i.exec(request.headers.authorization ?? '');
+  if (match?.[1] !== undefined) return match[1];
+  throw new ProblemError(
+    'unauthenticated',
+    'expected a header `Authorization: Bearer TOKEN` with an API token',
+  );
+}
+
+/** The caller, who holds a token with at least this role. Throws ProblemError. */
+export async function requireRole(
+  authenticator: Authenticator,
+  request: IncomingMessage,
+  needed: Role,
+): Promise<TokenPrincipal> {
+  const principal = await authenticated(authenticator, request);
+  if (principal.kind !== 'token') {
+    throw new ProblemError(
+      'forbidden',
+      "this is a host's credential, which is for its agent; use an API token",
+    );
+  }
+  if (!roleAllows(principal.role, needed)) {
+    throw new ProblemError(
+      'forbidden',
+      `this needs the role ${needed}; the token ${principal.name} has the role ${principal.role}`,
+    );
+  }
+  return principal;
+}
+
+/** The host whose agent calls. Throws ProblemError. */
+export async function requireHost(
+  authenticator: Authenticator,
+  request: IncomingMessage,
+): Promise<HostPrincipal> {
+  const principal = await authenticated(authenticator, request);
+  if (principal.kind === 'host') return principal;
+  throw new ProblemError(
+    'forbidden',
+    "this is for agents: it needs a host's credential, not an API token",
+  );
+}
+
+async function authenticated(
+  authenticator: Authenticator,
+  request: IncomingMessage,
+): Promise<Principal> {
+  const principal = await authenticator.authenticate(bearerOf(request));
+  if (principal !== undefined) return principal;
+  throw new ProblemError('unauthenticated', 'the token is unknown, expired or was revoked');
+}

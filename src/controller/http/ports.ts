@@ -1,0 +1,99 @@
+import type { IncomingMessage } from 'node:http';
+import type { Registry } from 'prom-client';
+import type { WebSocket } from 'ws';
+import type { z } from 'zod';
+import type { JobState } from '../../domain/job.ts';
+import type { Logger } from '../../platform/logger.ts';
+import type { Artifact, EventView } from '../../protocol/api/resources.ts';
+import type { joinRequestSchema, joinResponseSchema } from '../../protocol/join.ts';
+import type { Principal } from '../auth.ts';
+import type { ArtifactStore } from '../files/artifact-store.ts';
+import type { SourceStore } from '../files/source-store.ts';
+import type { LogStore } from '../logs/log-store.ts';
+import type { Handlers, HostPrincipal } from './call.ts';
+
+/** What the routes that stream need to know of jobs. */
+export interface JobsPort {
+  find(jobId: string): Promise<JobStatus | undefined>;
+  /** An artifact of the job's last hand-over. */
+  findArtifact(jobId: string, path: string): Promise<(Artifact & { epoch: number }) | undefined>;
+  /** Calls `listener`, which is quick and does not throw, when the job may have changed. */
+  onChange(jobId: string, listener: () => void): () => void;
+}
+
+export interface JobStatus {
+  readonly state: JobState;
+  /** Hand-overs so far; 0 before the first. */
+  readonly epoch: number;
+}
+
+export interface EventsPort {
+  latestSeq(): Promise<number>;
+  /** Events with a greater `seq` in its order, at most `limit`. */
+  read(after: number, limit: number): Promise<EventView[]>;
+  /** Calls `listener`, which is quick and does not throw, when there may be more. */
+  onChange(listener: () => void): () => void;
+}
+
+/** What agents' requests need. */
+export interface AgentsPort {
+  /** Trades a use of a join token for a credential. Throws ProblemError `unauthenticated`. */
+  join(
+    joinToken: string,
+    body: z.output<typeof joinRequestSchema>,
+  ): Promise<z.output<typeof joinResponseSchema>>;
+  /** Takes over the socket of a session. Called before the first message. */
+  onSession(socket: WebSocket, host: HostPrincipal, request: IncomingMessage): void;
+  /** True while this host has this job under this epoch. */
+  authorizeJob(hostId: string, jobId: string, epoch: number): Promise<boolean>;
+  /** Records an artifact whose bytes are stored. The same path again replaces the earlier one. */
+  artifactStored(artifact: Artifact & { jobId: string; epoch: number }): Promise<void>;
+  /** Digest of the job's source, if it has one. */
+  sourceOf(jobId: string): Promise<string | undefined>;
+}
+
+export interface ServerLimits {
+  /** Largest JSON body, bytes. */
+  readonly jsonBytes: number;
+  /** How long a request's head may take to arrive, ms. */
+  readonly headersMs: number;
+  /** How long a JSON body may take to arrive, ms. */
+  readonly jsonBodyMs: number;
+  /** A connection on which a stream makes no progress at all for this long is ended, ms. */
+  readonly stallMs: number;
+  /** Server-sent events: a comment after this long without an event, ms. */
+  readonly heartbeatMs: number;
+  /** How long `close` waits for requests to end by themselves, ms. */
+  readonly graceMs: number;
+}
+
+export const DEFAULT_LIMITS: ServerLimits = {
+  jsonBytes: 16 * 1024 * 1024,
+  headersMs: 15_000,
+  jsonBodyMs: 60_000,
+  stallMs: 60_000,
+  heartbeatMs: 15_000,
+  graceMs: 5_000,
+};
+
+export interface ServerOptions {
+  /** Version of the program, for the API description. */
+  readonly version: string;
+  readonly log: Logger;
+  /** `/metrics` shows it; the server adds its own metrics to it. */
+  readonly registry: Registry;
+  readonly handlers: Handlers;
+  readonly logs: LogStore;
+  readonly sources: SourceStore;
+  readonly artifacts: ArtifactStore;
+  readonly jobs: JobsPort;
+  readonly events: EventsPort;
+  readonly agents: AgentsPort;
+  /** The principal of a valid token, else undefined. */
+  authenticate(bearer: string): Promise<Principal | undefined>;
+  /** False while starting or stopping. */
+  ready(): boolean;
+  readonly limits?: Partial<ServerLimits>;
+  /** For tests: an answer that is not what its schema says fails the call. Costs time. */
+  readonly checkAnswers?: boolean;
+}
