@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { findProcesses, processIdentity } from '../../src/platform/process-table.ts';
+
+const PROGRAM = fileURLToPath(new URL('../../bin/pomona', import.meta.url));
+
+export interface Ran {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Pomona as a user has it: the program's own processes on a data directory of the test's. */
+export class Pomona {
+  readonly data: string;
+  readonly port: number;
+  readonly #servers = new Set<ChildProcess>();
+
+  static async make(): Promise<Pomona> {
+    const data = await mkdtemp(join(tmpdir(), 'pomona-system-'));
+    await chmod(data, 0o711);
+    return new Pomona(data, await freePort());
+  }
+
+  private constructor(data: string, port: number) {
+    this.data = data;
+    this.port = port;
+  }
+
+  /** Starts a command that goes on, and returns once it says that it is ready. */
+  async start(args: readonly string[]): Promise<ChildProcess> {
+    const child = spawn(PROGRAM, args, { env: this.#env(), stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#servers.add(child);
+    let said = '';
+    child.stderr?.on('data', (chunk) => (said += String(chunk)));
+    const ready = (async () => {
+      for await (const chunk of child.stdout ?? []) {
+        said += String(chunk);
+        if (said.includes('is ready')) return;
+      }
+      assert.fail(`pomona ${args[0]} ended: ${said}`);
+    })();
+    await withTimeout(ready, 30_000, () => `pomona ${args.join(' ')} did not get ready: ${said}`);
+    child.stdout?.resume();
+    return child;
+  }
+
+  up(): Promise<ChildProcess> {
+    return this.start(['up', '--data', this.data, '--listen', `127.0.0.1:${this.port}`]);
+  }
+
+  /** Starts a command without waiting for anything. */
+  spawn(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
+    return spawn(PROGRAM, args, {
+      env: { ...this.#env(), ...env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+  }
+
+  /** Runs a command to its end. */
+  async run(
+    args: readonly string[],
+    options: { input?: string; env?: Record<string, string> } = {},
+  ): Promise<Ran> {
+    const child = this.spawn(args, options.env);
+    child.stdin?.end(options.input ?? '');
+    let out = '';
+    let err = '';
+    child.stdout?.on('data', (chunk) => (out += String(chunk)));
+    child.stderr?.on('data', (chunk) => (err += String(chunk)));
+    const [code] = (await withTimeout(
+      once(child, 'close'),
+      90_000,
+      () => `pomona ${args.join(' ')} did not end: ${out} ${err}`,
+    )) as [number | null];
+    return { code, out, err };
+  }
+
+  async json<T>(args: readonly string[]): Promise<T> {
+    const ran = await this.run([...args, '--json']);
+    assert.equal(ran.code, 0, ran.err);
+    return JSON.parse(ran.out) as T;
+  }
+
+  /** Ends every server of this test and removes all of it. */
+  async remove(): Promise<void> {
+    for (const server of this.#servers) await kill(server, 'SIGKILL');
+    for (const dir of await this.#allKeeperDirs()) {
+      for (const pid of await findProcesses({ argument: dir })) process.kill(pid, 'SIGKILL');
+    }
+    await rm(this.data, { recursive: true, force: true });
+  }
+
+  /** Directories of workers there are on the disk of the local agent. */
+  async keeperDirs(agent = 'agent'): Promise<string[]> {
+    const workers = join(this.data, agent, 'workers');
+    const names = await readdir(workers).catch(() => []);
+    return names.map((name) => join(workers, name));
+  }
+
+  async #allKeeperDirs(): Promise<string[]> {
+    const parts = await readdir(this.data);
+    return (await Promise.all(parts.map((part) => this.keeperDirs(part)))).flat();
+  }
+
+  #env(): Record<string, string> {
+    const { PATH = '', HOME = '' } = process.env;
+    return { PATH, HOME, POMONA_DATA: this.data };
+  }
+}
+
+export async function kill(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, 'exit');
+  child.kill(signal);
+  await gone;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  assert.ok(typeof address === 'object' && address !== null);
+  return address.port;
+}
+
+/** Waits for a condition, asking again and again, for a bounded time. */
+export async function until(
+  what: string,
+  condition: () => Promise<boolean>,
+  ms = 30_000,
+): Promise<void> {
+  const deadline = Date.now() + ms;
+  while (!(await condition())) {
+    assert.ok(Date.now() < deadline, `${what}: not within ${ms} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** Pids of living processes that carry this mark in their environment. */
+export async function living(environment: string): Promise<number[]> {
+  const alive: number[] = [];
+  for (const pid of await findProcesses({ environment })) {
+    if ((await processIdentity(pid)) !== undefined) alive.push(pid);
+  }
+  return alive;
+}
+
+async function withTimeout<T>(work: Promise<T>, ms: number, what: () => string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(what())), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
