@@ -11,9 +11,9 @@ export const WORKER_VARIABLE = 'POMONA_WORKER';
 export function commandEnvironment(
   spec: SandboxSpec,
   command: SandboxCommand,
-  seen: { home: string; prefix: string; tmp: string; user: string },
+  seen: { home: string; prefix: string; tmp: string; user: string; path?: string },
 ): Record<string, string> {
-  const path = process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin';
+  const path = seen.path ?? agentPath();
   return {
     HOME: seen.home,
     USER: seen.user,
@@ -27,4 +27,9 @@ export function commandEnvironment(
     ...command.env,
     [WORKER_VARIABLE]: spec.name,
   };
+}
+
+/** Where the agent finds programs, which is where jobs look for them too. */
+export function agentPath(): string {
+  return process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin';
 }

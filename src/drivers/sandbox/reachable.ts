@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 
 /** The nearest directory above `path` that other users may not pass through, if any. */
 export async function barrierAbove(path: string): Promise<string | undefined> {
@@ -17,4 +17,14 @@ export async function assertReachable(path: string): Promise<void> {
     `a worker's user cannot get to ${path}: ${barrier} lets no other user through; ` +
       `move the data directory (--data), or \`chmod o+x ${barrier}\``,
   );
+}
+
+/** The directories of a PATH that a worker's user can get to: others make a shell stumble. */
+export async function reachablePath(path: string): Promise<string> {
+  const reachable: string[] = [];
+  for (const dir of path.split(delimiter)) {
+    const barrier = await barrierAbove(join(dir, 'program')).catch(() => dir);
+    if (barrier === undefined) reachable.push(dir);
+  }
+  return reachable.join(delimiter);
 }

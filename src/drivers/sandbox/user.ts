@@ -9,9 +9,9 @@ import {
 } from '../../platform/cgroup.ts';
 import { chownTree } from '../../platform/tree.ts';
 import { askProcesses, endProcesses } from './end-processes.ts';
-import { commandEnvironment } from './environment.ts';
+import { agentPath, commandEnvironment } from './environment.ts';
 import { probeSandbox } from './probe.ts';
-import { assertReachable } from './reachable.ts';
+import { assertReachable, reachablePath } from './reachable.ts';
 import type { Sandbox, SandboxCapabilities, SandboxDriver, SandboxSpec } from './sandbox.ts';
 import { cleanSharedPlaces } from './shared-places.ts';
 import { claimUid, releaseUid, uidOf } from './worker-users.ts';
@@ -74,6 +74,7 @@ class UserSandbox implements Sandbox {
         prefix: spec.prefixDir,
         tmp: spec.tmpDir,
         user: `worker-${uid}`,
+        path: await reachablePath(agentPath()),
       }),
       cwd: join(spec.homeDir, command.workDir),
       uid,
