@@ -4,8 +4,9 @@ import { once } from 'node:events';
 import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { releaseUid } from '../../src/drivers/sandbox/worker-users.ts';
 import { findProcesses, processIdentity } from '../../src/platform/process-table.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../bin/pomona', import.meta.url));
@@ -93,6 +94,7 @@ export class Pomona {
     for (const server of this.#servers) await kill(server, 'SIGKILL');
     for (const dir of await this.#allKeeperDirs()) {
       for (const pid of await findProcesses({ argument: dir })) process.kill(pid, 'SIGKILL');
+      await releaseUid(basename(dir));
     }
     await rm(this.data, { recursive: true, force: true });
   }
