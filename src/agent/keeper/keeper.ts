@@ -16,7 +16,7 @@ import {
 } from '../worker-dir.ts';
 import { LogWriter } from './log-writer.ts';
 import { Masker, secretForms } from './mask.ts';
-import { runJob } from './run-job.ts';
+import { makeWorkDir, runJob } from './run-job.ts';
 
 const POLL_MS = 2_000;
 const GRACE_MS = 5_000;
@@ -34,6 +34,7 @@ export async function keepWorker(
   const paths = workerPaths(orders.dir);
   const { publicKey, privateKey } = newSealKeys();
   if (await isBeingRemoved(paths)) return;
+  await makeWorkDir(sandbox, orders.environment);
   const identity = await processIdentity(process.pid);
   if (identity === undefined) throw new Error('this process does not find itself');
   const record: KeeperRecord = { identity, pid: process.pid, publicKey };

@@ -36,7 +36,6 @@ export interface JobRun {
  */
 export async function runJob(run: JobRun): Promise<Omit<JobResult, 'logBytes'>> {
   const { payload } = run.order;
-  await inSandbox(run, ['/bin/sh', '-c', `mkdir -p ${WORK_DIR}`], '.');
   if (payload.source !== undefined) await unpackSource(run);
   if (run.stop.aborted) return { outcome: stopOutcome(run.stop), finishedAt: Date.now() };
 
@@ -93,13 +92,21 @@ function stopOutcome(stop: AbortSignal): JobOutcome {
   return stop.reason === 'cancelled' ? 'cancelled' : 'lost';
 }
 
+/**
+ * Makes the working directory, inside and as the job's user. Done before a worker counts as ready:
+ * it shows that commands can run in it, and a job need not wait for it.
+ */
+export async function makeWorkDir(sandbox: Sandbox, environment: SandboxSpec): Promise<void> {
+  await inSandbox({ sandbox, environment }, ['mkdir', '-p', WORK_DIR], '.');
+}
+
 /** The source is unpacked inside, as the job's own user: whatever it holds, it stays in there. */
 async function unpackSource(run: JobRun): Promise<void> {
   await inSandbox(run, ['tar', '-xzf', '-'], WORK_DIR, run.sourcePath);
 }
 
 async function inSandbox(
-  run: JobRun,
+  run: Pick<JobRun, 'sandbox' | 'environment'>,
   argv: readonly string[],
   workDir: string,
   input?: string,
