@@ -90,7 +90,8 @@ async function obtainCredential(options: AgentOptions): Promise<Credential> {
       await writeJson(path, credential, { mode: 0o600, flush: true });
       return credential;
     } catch (error) {
-      if (error instanceof ControllerError || patience.aborted) throw error;
+      if (error instanceof ControllerError && !error.retryable) throw error;
+      if (patience.aborted) throw error;
       options.log.log('info', 'no controller to join yet; trying again', {
         url: options.controllerUrl,
       });
@@ -135,13 +136,14 @@ class RunningAgent {
     this.#images = new Images(options.dataDir);
     this.#workersDir = join(options.dataDir, 'workers');
     const { stores, sandboxes, vms, keeper, dataDir } = options;
+    const { fleet } = credential;
     const dirOf = (worker: { name: string }) => join(this.#workersDir, worker.name);
     this.#runtimes = {
       sandbox: new SandboxRuntime({
-        ...{ stores, sandboxes, keeper, dataDir, dirOf },
+        ...{ stores, sandboxes, keeper, dataDir, dirOf, fleet },
         images: this.#images,
       }),
-      vm: new VmRuntime({ vms, dataDir, dirOf, log: options.log }),
+      vm: new VmRuntime({ vms, dataDir, dirOf, fleet, log: options.log }),
     };
     // Whoever only starts an agent need not listen for its end.
     this.done.catch(() => undefined);
@@ -152,7 +154,7 @@ class RunningAgent {
     const names = new Set<string>();
     for (const name of await readdir(this.#workersDir)) {
       const paths = workerPaths(join(this.#workersDir, name));
-      const record = await readJson<WorkerRecord>(paths.worker);
+      const record = await this.#readRecord(paths.worker);
       if (record === undefined) {
         await removeTree(paths.dir);
         continue;
@@ -183,6 +185,19 @@ class RunningAgent {
     this.#session?.close();
     await Promise.all([...this.#workers.values()].map((worker) => worker.close()));
     await this.#session?.done.catch(() => undefined);
+  }
+
+  /** Undefined when the file says nothing: the worker's other leftovers are swept by their names. */
+  async #readRecord(path: string): Promise<WorkerRecord | undefined> {
+    try {
+      return await readJson<WorkerRecord>(path);
+    } catch (error) {
+      this.#options.log.log('error', 'a worker’s record is damaged; it is removed', {
+        path,
+        error,
+      });
+      return undefined;
+    }
   }
 
   #observed(): ObservedWorker[] {

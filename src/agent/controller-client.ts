@@ -1,22 +1,41 @@
-import { openAsBlob } from 'node:fs';
 import { createWriteStream } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { rename, rm, type FileHandle } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { z } from 'zod';
 import { joinResponseSchema, JOIN_PATH } from '../protocol/join.ts';
 import { problemSchema, type Problem } from '../protocol/problem.ts';
 
-/** Thrown when the controller answers with a problem. */
+/** Thrown when the controller answers with an error. */
 export class ControllerError extends Error {
   readonly code = 'controller';
-  readonly problem: Problem;
-  constructor(problem: Problem) {
-    super(problem.detail);
+  readonly status: number;
+  /** Absent when what answered is not Pomona, such as a proxy. */
+  readonly problem: Problem | undefined;
+  constructor(status: number, message: string, problem?: Problem) {
+    super(message);
     this.name = 'ControllerError';
+    this.status = status;
     this.problem = problem;
   }
+
+  /** Whether the same request may succeed later. */
+  get retryable(): boolean {
+    return this.status >= 500 || [408, 425, 429].includes(this.status);
+  }
 }
+
+/** Thrown when a file of the worker cannot be read: sending it again cannot help. */
+export class UnreadableError extends Error {
+  readonly code = 'unreadable';
+}
+
+/** A request that moves little is given up, and tried again, after this long. */
+const PATIENCE_MS = 60_000;
+const READ_BYTES = 2 ** 18;
+
+const storedSchema = z.object({ sha256: z.string() });
 
 /** The bulk data of an agent: logs and artifacts to the controller, sources from it. */
 export class ControllerClient {
@@ -38,7 +57,8 @@ export class ControllerClient {
     const query = { epoch: String(job.jobEpoch), offset: String(offset) };
     const url = this.#url(`/agent/v1/jobs/${job.jobId}/log`, query);
     try {
-      await this.#fetch(url, { method: 'PUT', body: bytes, signal });
+      const patience = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]);
+      await this.#fetch(url, { method: 'PUT', body: bytes, signal: patience });
       return offset + bytes.length;
     } catch (error) {
       const wanted = error instanceof ControllerError ? error.problem : undefined;
@@ -47,15 +67,39 @@ export class ControllerClient {
     }
   }
 
+  /** Sends one open file. Throws `UnreadableError` when it cannot be read to its end. */
   async putArtifact(
     job: { jobId: string; jobEpoch: number },
     path: string,
-    file: string,
+    file: FileHandle,
     signal: AbortSignal,
   ): Promise<void> {
     const query = { epoch: String(job.jobEpoch), path };
     const url = this.#url(`/agent/v1/jobs/${job.jobId}/artifacts`, query);
-    await this.#fetch(url, { method: 'PUT', body: await openAsBlob(file), signal });
+    const hash = createHash('sha256');
+    let unreadable: UnreadableError | undefined;
+    const body = (async function* () {
+      const buffer = Buffer.allocUnsafe(READ_BYTES);
+      for (let at = 0; ;) {
+        const { bytesRead } = await file.read(buffer, 0, READ_BYTES, at).catch((cause: unknown) => {
+          unreadable = new UnreadableError(`it cannot be read: ${(cause as Error).message}`);
+          throw unreadable;
+        });
+        if (bytesRead === 0) return;
+        at += bytesRead;
+        const chunk = Buffer.from(buffer.subarray(0, bytesRead));
+        hash.update(chunk);
+        yield chunk;
+      }
+    })();
+    let response: Response;
+    try {
+      response = await this.#fetch(url, { method: 'PUT', body, duplex: 'half', signal });
+    } catch (error) {
+      throw unreadable ?? error;
+    }
+    const { sha256 } = storedSchema.parse(await response.json());
+    if (sha256 !== hash.digest('hex')) throw new Error('it arrived damaged');
   }
 
   /** Brings the job's source to `file`, whole and verified. */
@@ -116,8 +160,11 @@ async function request(url: URL, bearer: string, init: RequestInit): Promise<Res
   if (response.ok) return response;
   const text = await response.text();
   const problem = problemSchema.safeParse(parseJson(text));
-  if (problem.success) throw new ControllerError(problem.data);
-  throw new Error(`${url.origin} answered ${response.status}: ${text.slice(0, 200)}`);
+  if (problem.success) {
+    throw new ControllerError(response.status, problem.data.detail, problem.data);
+  }
+  const message = `${url.origin} answered ${response.status}: ${text.slice(0, 200)}`;
+  throw new ControllerError(response.status, message);
 }
 
 function parseJson(text: string): unknown {

@@ -1,26 +1,36 @@
 import { open, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { JobResult } from '../domain/job.ts';
 import { isMissing, writeJson } from '../platform/atomic-file.ts';
 import { Backoff } from '../platform/backoff.ts';
 import type { Logger } from '../platform/logger.ts';
 import { DirectoryWatch } from '../platform/watch.ts';
-import { findArtifacts } from './artifacts.ts';
-import { ControllerError, type ControllerClient } from './controller-client.ts';
+import { findArtifacts, openArtifact } from './artifacts.ts';
+import { ControllerError, UnreadableError, type ControllerClient } from './controller-client.ts';
 import type { WorkerPaths } from './worker-dir.ts';
 
 const CHUNK_BYTES = 2 ** 21;
 const POLL_MS = 250;
+/** Problems told one by one; the others are counted. */
+const TOLD = 5;
+/** What a result's reason may hold, with room to spare. */
+const REASON_LENGTH = 4_000;
 
 export interface DeliveryJob {
   readonly jobId: string;
   readonly jobEpoch: number;
 }
 
+/** What became of a thing to be sent. */
+type Sent =
+  | { readonly kind: 'sent' }
+  | { readonly kind: 'refused'; readonly reason: string }
+  /** Closed, or the job was given to another worker since: nobody wants it from here. */
+  | { readonly kind: 'unwanted' };
+
 /**
  * Brings one job's log to the controller while it grows, and at the end what is left of it and the
  * artifacts. Goes on where the controller says it stands, through lost connections and restarts of
- * either side.
+ * either side. What cannot be delivered is told with the result; it never holds the result back.
  */
 export class Delivery {
   readonly #client: ControllerClient;
@@ -29,7 +39,9 @@ export class Delivery {
   readonly #log: Logger;
   readonly #stop = new AbortController();
   readonly #watch: DirectoryWatch;
-  readonly #shipped: Promise<boolean>;
+  readonly #shipped: Promise<Sent>;
+  /** Bytes of log that the controller has. */
+  #offset = 0;
   #result: JobResult | undefined;
 
   constructor(client: ControllerClient, paths: WorkerPaths, job: DeliveryJob, log: Logger) {
@@ -42,29 +54,30 @@ export class Delivery {
   }
 
   /**
-   * Returns once the whole log and the artifacts are with the controller and delivered.json says
-   * so; or at once after `close`.
+   * Returns once all that can be delivered is with the controller and delivered.json says so; or,
+   * without that file, after `close` or when the job is not this worker's any more.
    */
   async finish(result: JobResult, workDir: string | undefined, globs: readonly string[]) {
     this.#result = result;
     this.#watch.poke();
-    if (!(await this.#shipped)) return;
-    let final = result;
-    try {
-      const found = workDir === undefined ? [] : await findArtifacts(workDir, globs);
-      for (const path of found) {
-        const file = join(workDir ?? '', path);
-        const sent = await this.#persist(() =>
-          this.#client.putArtifact(this.#job, path, file, this.#stop.signal),
-        );
-        if (!sent) return;
-      }
-    } catch (error) {
-      // The command's own outcome stands; that an artifact is missing is told with it.
-      const reason = `artifacts not brought back: ${(error as Error).message}`;
-      final = { ...result, reason: result.reason ?? reason };
-      this.#log.log('warn', reason, { job: this.#job.jobId });
+    const shipped = await this.#shipped;
+    if (shipped.kind === 'unwanted') return;
+    const problems = shipped.kind === 'refused' ? [`log incomplete: ${shipped.reason}`] : [];
+    if (workDir !== undefined) {
+      const refused = await this.#sendArtifacts(workDir, globs);
+      if (refused === undefined) return;
+      if (refused.length > 0) problems.push(`artifacts not brought back: ${summary(refused)}`);
     }
+    for (const problem of problems) this.#log.log('warn', problem, { job: this.#job.jobId });
+    // The command's own outcome stands; what is missing is told with it.
+    const reason = [...(result.reason === undefined ? [] : [result.reason]), ...problems].join(
+      '; ',
+    );
+    const final: JobResult = {
+      ...result,
+      logBytes: Math.min(result.logBytes, this.#offset),
+      ...(reason === '' ? {} : { reason: reason.slice(0, REASON_LENGTH) }),
+    };
     await writeJson(this.#paths.delivered, final, { flush: true });
   }
 
@@ -73,61 +86,97 @@ export class Delivery {
     this.#watch.close();
   }
 
-  /** True when all of the log arrived; false when the delivery ended before. */
-  async #ship(): Promise<boolean> {
+  /** What could not be brought, each with its reason; undefined when nobody wants it any more. */
+  async #sendArtifacts(
+    workDir: string,
+    globs: readonly string[],
+  ): Promise<readonly string[] | undefined> {
+    const { paths, problems } = await findArtifacts(workDir, globs);
+    const refused = [...problems];
+    for (const path of paths) {
+      const sent = await this.#sendArtifact(workDir, path);
+      if (sent.kind === 'unwanted') return undefined;
+      if (sent.kind === 'refused') refused.push(`${path}: ${sent.reason}`);
+    }
+    return refused;
+  }
+
+  async #sendArtifact(workDir: string, path: string): Promise<Sent> {
+    let file: FileHandle;
+    try {
+      file = await openArtifact(workDir, path);
+    } catch (error) {
+      return { kind: 'refused', reason: (error as Error).message };
+    }
+    try {
+      return await this.#persist(() =>
+        this.#client.putArtifact(this.#job, path, file, this.#stop.signal),
+      );
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Sends the log as it grows, until its end is known and reached. Never throws. */
+  async #ship(): Promise<Sent> {
     let file: FileHandle | undefined;
-    let offset = 0;
-    const buffer = Buffer.alloc(CHUNK_BYTES);
     try {
       while (!this.#stop.signal.aborted) {
-        const result = this.#result;
-        if (result !== undefined && offset >= result.logBytes) return true;
+        const ended = this.#result;
+        if (ended !== undefined && this.#offset >= ended.logBytes) return { kind: 'sent' };
         file ??= await openIfThere(this.#paths.log);
-        const read = await file?.read(buffer, 0, CHUNK_BYTES, offset);
-        if (read === undefined || read.bytesRead === 0) {
+        const bytes = await readFrom(file, this.#offset);
+        if (bytes.length > 0) {
+          const sent = await this.#persist(async () => {
+            const { signal } = this.#stop;
+            this.#offset = await this.#client.putLog(this.#job, this.#offset, bytes, signal);
+          });
+          if (sent.kind !== 'sent') return sent;
+        } else if (ended !== undefined) {
+          const missing = ended.logBytes - this.#offset;
+          return { kind: 'refused', reason: `its file lost its last ${missing} bytes` };
+        } else {
           await this.#watch.next();
-          continue;
         }
-        const bytes = buffer.subarray(0, read.bytesRead);
-        const at = offset;
-        const sent = await this.#persist(async () => {
-          offset = await this.#client.putLog(this.#job, at, bytes, this.#stop.signal);
-        });
-        if (!sent) return false;
       }
-      return false;
+      return { kind: 'unwanted' };
+    } catch (error) {
+      return { kind: 'refused', reason: (error as Error).message };
     } finally {
       await file?.close();
     }
   }
 
-  /** Repeats until it succeeds; false when the result is not wanted any more, or after `close`. */
-  async #persist(send: () => Promise<void>): Promise<boolean> {
+  /** Repeats until it succeeds or cannot succeed. */
+  async #persist(send: () => Promise<void>): Promise<Sent> {
     const backoff = new Backoff(50, 5_000);
     while (!this.#stop.signal.aborted) {
       try {
         await send();
-        return true;
+        return { kind: 'sent' };
       } catch (error) {
-        if (this.#stop.signal.aborted) return false;
+        if (this.#stop.signal.aborted) break;
+        if (error instanceof UnreadableError) return { kind: 'refused', reason: error.message };
         if (error instanceof ControllerError && isFinal(error)) {
-          this.#log.log('warn', 'the controller refuses what a job delivers', {
-            job: this.#job.jobId,
-            problem: error.problem.code,
-          });
-          if (error.problem.code === 'stale_epoch') return false;
-          throw error;
+          if (error.problem?.code === 'stale_epoch') break;
+          return { kind: 'refused', reason: error.message };
         }
+        this.#log.log('debug', 'a delivery is tried again', { job: this.#job.jobId, error });
         await backoff.wait(this.#stop.signal).catch(() => undefined);
       }
     }
-    return false;
+    return { kind: 'unwanted' };
   }
 }
 
+/** Whether a credential is refused for good (401) is for the session to find out. */
 function isFinal(error: ControllerError): boolean {
-  const { status } = error.problem;
-  return status >= 400 && status < 500 && status !== 401;
+  return !error.retryable && error.status !== 401;
+}
+
+function summary(refused: readonly string[]): string {
+  const more = refused.length > TOLD ? [`and ${refused.length - TOLD} more`] : [];
+  return [...refused.slice(0, TOLD), ...more].join('; ');
 }
 
 async function openIfThere(path: string): Promise<FileHandle | undefined> {
@@ -137,4 +186,16 @@ async function openIfThere(path: string): Promise<FileHandle | undefined> {
     if (isMissing(error)) return undefined;
     throw error;
   }
+}
+
+/** The next bytes, at most one chunk; empty when there are none yet. */
+async function readFrom(
+  file: FileHandle | undefined,
+  offset: number,
+): Promise<Buffer<ArrayBuffer>> {
+  const available = file === undefined ? 0 : (await file.stat()).size - offset;
+  if (file === undefined || available <= 0) return Buffer.alloc(0);
+  const buffer = Buffer.allocUnsafe(Math.min(available, CHUNK_BYTES));
+  const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
+  return buffer.subarray(0, bytesRead);
 }

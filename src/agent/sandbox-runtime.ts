@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ownedPrefix } from '../domain/ids.ts';
 import type { JobOrder } from '../domain/job.ts';
 import { DEFAULT_LOG_BYTES, type WorkerState } from '../domain/worker.ts';
 import type { Sandbox, SandboxDriver, SandboxSpec } from '../drivers/sandbox/sandbox.ts';
@@ -30,6 +31,7 @@ interface Parts {
   /** `stores/<driver>` is made below it. */
   readonly dataDir: string;
   readonly dirOf: DirOf;
+  readonly fleet: string;
 }
 
 /** Workers that are a clone of an image in a store, run in a sandbox by a keeper. */
@@ -120,10 +122,11 @@ export class SandboxRuntime implements WorkerRuntime {
   }
 
   async sweep(known: ReadonlySet<string>): Promise<void> {
+    const owned = ownedPrefix(this.#parts.fleet);
     for (const name of Object.keys(this.#parts.stores)) {
       const store = await this.#store(name).catch(() => undefined);
       for (const clone of (await store?.listClones()) ?? []) {
-        if (!known.has(clone)) await store?.deleteClone(clone);
+        if (clone.startsWith(owned) && !known.has(clone)) await store?.deleteClone(clone);
       }
     }
   }

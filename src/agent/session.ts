@@ -9,6 +9,7 @@ import {
   SESSION_PATH,
   SESSION_PROTOCOL,
   controllerMessageSchema,
+  parseMessage,
   type AgentMessage,
 } from '../protocol/session.ts';
 
@@ -25,6 +26,13 @@ export interface SessionHost {
   diskFreeBytes(): Promise<number | undefined>;
   welcomed(fleet: string): void;
   desired(workers: readonly DesiredWorker[]): void;
+}
+
+interface SessionEnd {
+  readonly code: number;
+  readonly reason: string;
+  /** Whether the controller took the agent in before the end. */
+  readonly welcomed: boolean;
 }
 
 /** Keeps a session with a controller, over and over, until it is closed or refused for good. */
@@ -70,8 +78,9 @@ export class Session {
   async #run(): Promise<void> {
     const backoff = new Backoff(50, 5_000);
     while (!this.#stop.signal.aborted) {
-      const { code, reason } = await this.#connect(() => backoff.succeeded());
+      const { code, reason, welcomed } = await this.#connect();
       this.#open = false;
+      if (welcomed && code !== CLOSE.badMessage) backoff.succeeded();
       if (this.#stop.signal.aborted) return;
       if (code === CLOSE.superseded || code === CLOSE.unauthorized || code === CLOSE.protocol) {
         throw new SessionRefusedError(
@@ -86,8 +95,9 @@ export class Session {
     }
   }
 
-  async #connect(welcomed: () => void): Promise<{ code: number; reason: string }> {
-    const { promise, resolve } = Promise.withResolvers<{ code: number; reason: string }>();
+  /** One session, from its beginning to its end. */
+  async #connect(): Promise<SessionEnd> {
+    const { promise, resolve } = Promise.withResolvers<SessionEnd>();
     const socket = new WebSocket(this.#url, {
       headers: { authorization: `Bearer ${this.#credential}` },
       handshakeTimeout: 10_000,
@@ -96,6 +106,8 @@ export class Session {
     this.#socket = socket;
     let failure = '';
     let heartbeat: NodeJS.Timeout | undefined;
+    let welcomed = false;
+    let heard = true;
     socket.on('unexpected-response', (_request, response) => {
       failure = `it answered ${response.statusCode}`;
       const code = response.statusCode === 401 ? CLOSE.unauthorized : 1006;
@@ -103,6 +115,7 @@ export class Session {
         code,
         reason:
           code === CLOSE.unauthorized ? 'the host’s credential is not valid any more' : failure,
+        welcomed,
       });
       socket.terminate();
     });
@@ -111,7 +124,7 @@ export class Session {
     });
     socket.on('close', (code, reason) => {
       clearInterval(heartbeat);
-      resolve({ code, reason: reason.toString() || failure || `closed with ${code}` });
+      resolve({ code, reason: reason.toString() || failure || `closed with ${code}`, welcomed });
     });
     socket.on('open', () => {
       this.#dirty.clear();
@@ -124,24 +137,33 @@ export class Session {
       });
     });
     socket.on('message', (data: Buffer) => {
-      const parsed = controllerMessageSchema.safeParse(JSON.parse(data.toString('utf8')));
-      if (!parsed.success) {
-        socket.close(CLOSE.badMessage, parsed.error.issues[0]?.message.slice(0, 100) ?? '');
-        return;
-      }
-      const message = parsed.data;
+      heard = true;
+      const message = parseMessage(controllerMessageSchema, data);
+      if (typeof message === 'string') return socket.close(CLOSE.badMessage, message);
       if (message.type === 'desired') return this.#host.desired(message.workers);
-      welcomed();
+      welcomed = true;
       this.#open = true;
       this.#host.welcomed(message.fleet);
-      heartbeat = setInterval(() => void this.#beat(), message.heartbeatMs);
+      clearInterval(heartbeat);
+      heartbeat = setInterval(() => {
+        if (!heard) {
+          failure = 'the controller fell silent';
+          return socket.terminate();
+        }
+        heard = false;
+        socket.ping();
+        void this.#beat();
+      }, message.heartbeatMs);
       this.#flushSoon();
+    });
+    socket.on('pong', () => {
+      heard = true;
     });
     return promise;
   }
 
   async #beat(): Promise<void> {
-    const diskFreeBytes = await this.#host.diskFreeBytes();
+    const diskFreeBytes = await this.#host.diskFreeBytes().catch(() => undefined);
     if (!this.#open) return;
     this.#send({
       type: 'observed',

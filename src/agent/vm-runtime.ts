@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ownedPrefix } from '../domain/ids.ts';
 import type { JobOrder, JobResult } from '../domain/job.ts';
 import { DEFAULT_LOG_BYTES, type WorkerState } from '../domain/worker.ts';
 import type { VmDriver, VmDriverEntry } from '../drivers/vm/vm.ts';
@@ -22,6 +23,7 @@ interface Parts {
   /** `vms/<driver>` is made below it. */
   readonly dataDir: string;
   readonly dirOf: DirOf;
+  readonly fleet: string;
   readonly log: Logger;
 }
 
@@ -134,7 +136,7 @@ export class VmRuntime implements WorkerRuntime {
     for (const [name, entry] of Object.entries(this.#parts.vms)) {
       if (!(await entry.probe()).available) continue;
       const driver = await this.#open(name);
-      for (const vm of await driver.list('pomona-')) {
+      for (const vm of await driver.list(ownedPrefix(this.#parts.fleet))) {
         if (!known.has(vm.name)) await driver.destroy(vm.name);
       }
     }

@@ -6,9 +6,9 @@ import { Backoff } from '../platform/backoff.ts';
 import type { Logger } from '../platform/logger.ts';
 import { removeTree } from '../platform/tree.ts';
 import { DirectoryWatch } from '../platform/watch.ts';
-import type { ControllerClient } from './controller-client.ts';
+import { ControllerError, type ControllerClient } from './controller-client.ts';
 import { decideWorker, type Goal } from './decide.ts';
-import { Delivery } from './delivery.ts';
+import { Delivery, type DeliveryJob } from './delivery.ts';
 import type { Look, WorkerRuntime } from './runtime.ts';
 import { wholeFrames } from './whole-frames.ts';
 import { workerPaths, type WorkerPaths, type WorkerRecord } from './worker-dir.ts';
@@ -39,9 +39,10 @@ export class Worker {
   #observed: ObservedWorker;
   #watch: DirectoryWatch | undefined;
   #delivery: Delivery | undefined;
-  #making: AbortController | undefined;
+  /** Ends what is under way when it is not wanted any more. */
+  #underWay = new AbortController();
   #broken: string | undefined;
-  #closed = false;
+  readonly #closing = new AbortController();
   readonly #done: Promise<void>;
   #poke: (() => void) | undefined;
   #poked = false;
@@ -68,17 +69,26 @@ export class Worker {
   want(desired: DesiredWorker | undefined): void {
     this.#goal = desired?.goal ?? 'destroyed';
     if (desired?.order !== undefined) this.#order = desired.order;
-    if (this.#goal === 'destroyed') this.#making?.abort();
+    if (this.#isOver) this.#underWay.abort();
     this.#wake();
   }
 
   /** Stops looking after it and leaves it as it is. */
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#making?.abort();
+    this.#closing.abort();
+    this.#underWay.abort();
     this.#delivery?.close();
     this.#wake();
     await this.#done;
+  }
+
+  get #closed(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
+  /** Nothing that takes long is worth beginning or going on with. */
+  get #isOver(): boolean {
+    return this.#closed || this.#goal === 'destroyed' || this.#goal === 'cancel';
   }
 
   async #run(): Promise<void> {
@@ -94,7 +104,7 @@ export class Worker {
           worker: this.record.name,
           error,
         });
-        await backoff.wait(AbortSignal.timeout(60_000)).catch(() => undefined);
+        await backoff.wait(this.#closing.signal).catch(() => undefined);
       }
     }
     this.#watch?.close();
@@ -184,25 +194,25 @@ export class Worker {
   }
 
   async #make(): Promise<void> {
-    this.#making = new AbortController();
+    const signal = this.#begin();
     try {
       await mkdir(this.#paths.dir, { recursive: true, mode: 0o711 });
       await writeJson(this.#paths.worker, this.record);
-      await this.#parts.runtime.make(
-        this.record,
-        (state) => this.#observe(state),
-        this.#making.signal,
-      );
+      await this.#parts.runtime.make(this.record, (state) => this.#observe(state), signal);
     } catch (error) {
-      if (this.#closed || this.#making.signal.aborted) return;
+      if (signal.aborted) return;
       this.#broken = (error as Error).message;
       this.#parts.log.log('warn', 'a worker could not be made', {
         worker: this.record.name,
         error,
       });
-    } finally {
-      this.#making = undefined;
     }
+  }
+
+  #begin(): AbortSignal {
+    this.#underWay = new AbortController();
+    if (this.#isOver) this.#underWay.abort();
+    return this.#underWay.signal;
   }
 
   #giveUp(look: Look): boolean {
@@ -219,21 +229,35 @@ export class Worker {
     const order = this.#order;
     if (order === undefined) return false;
     const job = { jobId: order.jobId, jobEpoch: order.epoch };
-    if (order.payload.source !== undefined) {
-      const signal = AbortSignal.timeout(SOURCE_PATIENCE_MS);
-      try {
-        const { source } = order.payload;
-        await this.#parts.client.getSource(job, source, this.#paths.source, signal);
-      } catch (error) {
-        this.#broken = `the job's source could not be brought: ${(error as Error).message}`;
-        return true;
-      }
-    }
+    const { source } = order.payload;
+    if (source !== undefined && !(await this.#fetchSource(job, source))) return true;
     await writeJson(this.#paths.artifacts, order.payload.artifacts);
     await this.#parts.runtime.handOver(this.record, order);
     this.#order = undefined;
     this.#deliveryOf(job);
     return true;
+  }
+
+  /** False when it was given up: it is not wanted any more, or cannot be had. */
+  async #fetchSource(job: DeliveryJob, digest: string): Promise<boolean> {
+    const wanted = this.#begin();
+    const signal = AbortSignal.any([wanted, AbortSignal.timeout(SOURCE_PATIENCE_MS)]);
+    const backoff = new Backoff(100, 5_000);
+    let reason = 'the controller did not answer';
+    for (;;) {
+      try {
+        await this.#parts.client.getSource(job, digest, this.#paths.source, signal);
+        return true;
+      } catch (error) {
+        if (wanted.aborted) return false;
+        if (!signal.aborted) reason = (error as Error).message;
+        if (signal.aborted || (error instanceof ControllerError && !error.retryable)) {
+          this.#broken = `the job's source could not be brought: ${reason}`;
+          return false;
+        }
+        await backoff.wait(signal).catch(() => undefined);
+      }
+    }
   }
 
   #deliveryOf(job: { jobId?: string; jobEpoch?: number }): Delivery {

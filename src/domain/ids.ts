@@ -17,5 +17,10 @@ export function newId(prefix: string, nowMs: number, random: Uint8Array = random
   return `${prefix}-${time}-${tail}`;
 }
 
+/** What the names of all that belongs to a fleet outside its database begin with. */
+export function ownedPrefix(fleet: string): string {
+  return `pomona-${fleet}-`;
+}
+
 /** What fleet, host, pool and agent names may look like. */
 export const NAME_PATTERN = /^[a-z0-9][a-z0-9._-]{0,62}$/;

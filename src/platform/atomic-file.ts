@@ -33,10 +33,14 @@ export function writeJson(
   return writeFileAtomic(path, `${JSON.stringify(value)}\n`, options);
 }
 
-/** The parsed content, or undefined when there is no such file. */
+/**
+ * The parsed content, or undefined when there is no such file. An empty file counts as none: it is
+ * what a power cut leaves of a file that was not flushed.
+ */
 export async function readJson<T>(path: string): Promise<T | undefined> {
   try {
-    return JSON.parse(await readFile(path, 'utf8')) as T;
+    const text = await readFile(path, 'utf8');
+    return text === '' ? undefined : (JSON.parse(text) as T);
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;

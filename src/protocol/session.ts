@@ -168,3 +168,17 @@ export const controllerMessageSchema = z.discriminatedUnion('type', [
 export type ControllerMessage =
   | Extract<z.output<typeof controllerMessageSchema>, { type: 'welcome' }>
   | { readonly type: 'desired'; readonly workers: readonly DesiredWorker[] };
+
+/** The message, or what is wrong with it, short enough for a WebSocket's close reason. */
+export function parseMessage<Message>(schema: z.ZodType<Message>, data: Buffer): Message | string {
+  let json: unknown;
+  try {
+    json = JSON.parse(data.toString('utf8'));
+  } catch {
+    return 'expected JSON';
+  }
+  const parsed = schema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  return `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not understood'}`.slice(0, 100);
+}

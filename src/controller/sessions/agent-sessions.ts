@@ -5,6 +5,7 @@ import {
   CLOSE,
   SESSION_PROTOCOL,
   agentMessageSchema,
+  parseMessage,
   type AgentMessage,
   type ControllerMessage,
 } from '../../protocol/session.ts';
@@ -160,7 +161,7 @@ class AgentSession {
   }
 
   async #receive(data: Buffer): Promise<void> {
-    const message = parseMessage(data);
+    const message = parseMessage(agentMessageSchema, data);
     if (typeof message === 'string') return this.close(CLOSE.badMessage, message);
     if (message.type === 'hello') return this.#hello(message);
     if (!this.welcomed) return this.close(CLOSE.badMessage, 'expected hello first');
@@ -212,18 +213,4 @@ class AgentSession {
     });
     return promise;
   }
-}
-
-/** The message, or what is wrong with it (short: it goes into a close reason). */
-function parseMessage(data: Buffer): AgentMessage | string {
-  let json: unknown;
-  try {
-    json = JSON.parse(data.toString('utf8'));
-  } catch {
-    return 'expected JSON';
-  }
-  const parsed = agentMessageSchema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  return `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not understood'}`.slice(0, 120);
 }

@@ -1,3 +1,4 @@
+import { ownedPrefix } from '../../domain/ids.ts';
 import type { JobOrder } from '../../domain/job.ts';
 import type { DesiredWorker } from '../../domain/worker.ts';
 import { findJob, payloadOf } from '../../db/queries/jobs.ts';
@@ -28,7 +29,7 @@ export async function desiredWorkers(
 
 /** The owned name of all that exists of a worker outside the database. */
 export function workerName(fleet: string, workerId: string): string {
-  return `pomona-${fleet}-${workerId}`;
+  return ownedPrefix(fleet) + workerId;
 }
 
 /** The job to hand over: only until the worker was seen running it. */

@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import type { DesiredWorker, ObservedWorker, WorkerGoal } from '../domain/worker.ts';
+import { silentLogger } from '../platform/logger.ts';
+import { ControllerClient } from './controller-client.ts';
+import type { Look, WorkerRuntime } from './runtime.ts';
+import { Worker } from './worker.ts';
+import type { WorkerRecord } from './worker-dir.ts';
+
+const SOURCE = Buffer.from('a source');
+const source = `sha256:${createHash('sha256').update(SOURCE).digest('hex')}`;
+const record: WorkerRecord = {
+  ...{ id: 'w-1', name: 'pomona-f1-w-1', epoch: 1 },
+  spec: {
+    ...{ kind: 'sandbox', pool: 'p', sandbox: 's', store: 'c' },
+    ...{ image: { name: 'empty', digest: 'sha256:0' }, limits: {} },
+  },
+};
+
+/** A runtime in memory: what the worker's loop asked of it, and a look that the test decides. */
+class Remembering implements WorkerRuntime {
+  state: Look = { state: 'absent' };
+  readonly calls: string[] = [];
+  /** While set, making a worker waits for its signal. */
+  slowMake = false;
+
+  async make(_worker: WorkerRecord, _progress: unknown, signal: AbortSignal): Promise<void> {
+    this.calls.push('make');
+    this.state = { state: 'unfinished' };
+    if (this.slowMake) await once(signal, 'abort');
+    signal.throwIfAborted();
+    this.state = { state: 'ready' };
+  }
+  async look(): Promise<Look> {
+    return this.state;
+  }
+  async handOver(): Promise<void> {
+    this.calls.push('handOver');
+    this.state = { state: 'running', jobId: 'j-1', jobEpoch: 1, startedAt: 1 };
+  }
+  async cancel(): Promise<void> {
+    this.calls.push('cancel');
+  }
+  async destroy(): Promise<void> {
+    this.calls.push('destroy');
+    this.state = { state: 'absent' };
+  }
+  workDir(): undefined {
+    return undefined;
+  }
+  async sweep(): Promise<void> {}
+}
+
+let dir = '';
+let server: Server;
+let runtime: Remembering;
+let worker: Worker | undefined;
+/** Statuses to answer to requests for the source before it is given; `hang`: no answer. */
+let sourceAnswers: (number | 'hang')[] = [];
+let asked = 0;
+let waiting: { until: (seen: ObservedWorker) => boolean; done: () => void } | undefined;
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'pomona-worker-'));
+  runtime = new Remembering();
+  asked = 0;
+  sourceAnswers = [];
+  server = createServer((_request, response) => {
+    asked += 1;
+    const answer = sourceAnswers.shift();
+    if (answer === 'hang') return;
+    response.writeHead(answer ?? 200).end(answer === undefined ? SOURCE : 'no');
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+});
+afterEach(async () => {
+  await worker?.close();
+  server.closeAllConnections();
+  server.close();
+  await rm(dir, { recursive: true });
+});
+
+function wanted(goal: WorkerGoal): DesiredWorker {
+  if (goal !== 'run') return { ...record, goal };
+  const payload = {
+    ...{ command: ['true'], env: {}, secrets: [], artifacts: [] },
+    ...{ source, timeoutMs: 1_000 },
+  };
+  return { ...record, goal, order: { jobId: 'j-1', epoch: 1, payload, secretValues: {} } };
+}
+
+function start(): Worker {
+  const { port } = server.address() as AddressInfo;
+  const parts = {
+    runtime,
+    client: new ControllerClient(`http://127.0.0.1:${port}`, 'credential'),
+    log: silentLogger,
+    dir: join(dir, record.name),
+    changed: ({ observed }: Worker) => {
+      if (waiting?.until(observed) === true) waiting.done();
+    },
+  };
+  worker = new Worker(record, parts, wanted('ready'));
+  return worker;
+}
+
+/** Returns once the worker is seen in this state. */
+async function seen(state: ObservedWorker['state']): Promise<ObservedWorker> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  waiting = { until: (observed) => observed.state === state, done: resolve };
+  if (worker?.observed.state !== state) await promise;
+  return worker?.observed ?? assert.fail();
+}
+
+async function untilAsked(): Promise<void> {
+  while (asked === 0) await once(server, 'request');
+}
+
+test('a job’s source that cannot be had at first is asked for again', async () => {
+  sourceAnswers = [503, 500];
+  start();
+  await seen('ready');
+  worker?.want(wanted('run'));
+  await seen('running');
+  assert.equal(asked, 3);
+  assert.deepEqual(await readFile(join(dir, record.name, 'source.tgz')), SOURCE);
+});
+
+test('a source that is refused for good fails the worker before its job began', async () => {
+  sourceAnswers = [404];
+  start();
+  await seen('ready');
+  worker?.want(wanted('run'));
+  const { jobId, reason } = await seen('failed');
+  assert.equal(jobId, undefined);
+  assert.match(reason ?? '', /source could not be brought/);
+  assert.equal(asked, 1);
+});
+
+test('cancelling while the source is being fetched ends the wait, and the job never starts', async () => {
+  sourceAnswers = ['hang'];
+  start();
+  await seen('ready');
+  worker?.want(wanted('run'));
+  await untilAsked();
+  worker?.want(wanted('cancel'));
+  assert.equal((await seen('failed')).reason, 'cancelled before its job started');
+  worker?.want(undefined);
+  await seen('destroyed');
+  assert.deepEqual(runtime.calls, ['make', 'destroy']);
+});
+
+test('closing while the source is being fetched returns at once and leaves the worker be', async () => {
+  sourceAnswers = ['hang'];
+  start();
+  await seen('ready');
+  worker?.want(wanted('run'));
+  await untilAsked();
+  await worker?.close();
+  assert.deepEqual(runtime.calls, ['make']);
+});
+
+test('a worker that is not wanted any more is not made to the end', async () => {
+  runtime.slowMake = true;
+  start();
+  while (!runtime.calls.includes('make')) await new Promise(setImmediate);
+  worker?.want(undefined);
+  await seen('destroyed');
+  assert.deepEqual(runtime.calls, ['make', 'destroy']);
+});
