@@ -1,10 +1,11 @@
 import { enableCompileCache } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { nearest } from '../domain/nearest.ts';
+import { compileCacheDir } from '../platform/compile-cache.ts';
 import { VERSION } from '../platform/version.ts';
 import { exitCodeOfError } from './errors.ts';
 
-enableCompileCache();
+enableCompileCache(compileCacheDir());
 
 /** Every command, with the line it has in the help; each is loaded only when it is used. */
 const COMMANDS: Readonly<

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chmod, chown, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -17,26 +17,36 @@ export interface Ran {
   readonly err: string;
 }
 
+export interface PomonaOptions {
+  /** Run the program as this user and group; needs root. */
+  readonly uid?: number;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** Pomona as a user has it: the program's own processes on a data directory of the test's. */
 export class Pomona {
   readonly data: string;
   readonly port: number;
   readonly #servers = new Set<ChildProcess>();
+  readonly #options: PomonaOptions;
 
-  static async make(): Promise<Pomona> {
+  static async make(options: PomonaOptions = {}): Promise<Pomona> {
     const data = await mkdtemp(join(tmpdir(), 'pomona-system-'));
     await chmod(data, 0o711);
-    return new Pomona(data, await freePort());
+    if (options.uid !== undefined) await chown(data, options.uid, options.uid);
+    return new Pomona(data, await freePort(), options);
   }
 
-  private constructor(data: string, port: number) {
+  private constructor(data: string, port: number, options: PomonaOptions) {
     this.data = data;
     this.port = port;
+    this.#options = options;
   }
 
   /** Starts a command that goes on, and returns once it says that it is ready. */
   async start(args: readonly string[]): Promise<ChildProcess> {
-    const child = spawn(PROGRAM, args, { env: this.#env(), stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = this.spawn(args);
+    child.stdin?.end();
     this.#servers.add(child);
     let said = '';
     child.stderr?.on('data', (chunk) => (said += String(chunk)));
@@ -58,9 +68,11 @@ export class Pomona {
 
   /** Starts a command without waiting for anything. */
   spawn(args: readonly string[], env: Record<string, string> = {}): ChildProcess {
+    const { uid } = this.#options;
     return spawn(PROGRAM, args, {
       env: { ...this.#env(), ...env },
       stdio: ['pipe', 'pipe', 'pipe'],
+      ...(uid === undefined ? {} : { uid, gid: uid }),
     });
   }
 
@@ -113,7 +125,7 @@ export class Pomona {
 
   #env(): Record<string, string> {
     const { PATH = '', HOME = '' } = process.env;
-    return { PATH, HOME, POMONA_DATA: this.data };
+    return { PATH, HOME, POMONA_DATA: this.data, ...this.#options.env };
   }
 }
 

@@ -10,6 +10,7 @@ import {
   signalProcess,
 } from '../../platform/process-table.ts';
 import { sealFor } from '../../platform/seal.ts';
+import { compileCacheDir } from '../../platform/compile-cache.ts';
 import { DirectoryWatch } from '../../platform/watch.ts';
 import type {
   KeeperOrders,
@@ -79,8 +80,9 @@ export async function startKeeper(
 
 /** What sandboxes need of the agent's environment, and nothing that may be secret. */
 function keeperEnvironment(): NodeJS.ProcessEnv {
-  const { PATH, USER, NODE_COMPILE_CACHE } = process.env;
-  return { PATH, USER, ...(NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE }) };
+  const { PATH, USER } = process.env;
+  // Most of the time a keeper takes to start is the compiling of its program.
+  return { PATH, USER, NODE_COMPILE_CACHE: compileCacheDir() };
 }
 
 /**

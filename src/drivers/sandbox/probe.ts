@@ -46,8 +46,11 @@ export async function probeSandbox(
     const why = (error as Error).message.split('\n')[0] ?? '';
     return { ...report, available: false, detail: remedy === '' ? why : `${remedy} (${why})` };
   } finally {
-    await sandbox.destroy(spec);
-    await removeTree(dir);
+    try {
+      await sandbox.destroy(spec);
+    } finally {
+      await removeTree(dir);
+    }
   }
 }
 

@@ -27,6 +27,7 @@ export async function uidOf(name: string): Promise<number | undefined> {
 
 /** Gives the worker a uid of its own, the same at each call. Needs root. */
 export async function claimUid(name: string): Promise<number> {
+  if (process.getuid?.() !== 0) throw new Error('only root can give a worker a user of its own');
   const mine = await uidOf(name);
   if (mine !== undefined) return mine;
   await mkdir(CLAIMS, { recursive: true, mode: 0o700 });
@@ -50,6 +51,8 @@ export async function releaseUid(name: string): Promise<void> {
 }
 
 async function claims(): Promise<string[]> {
+  // Only root can make claims, and only root may read those that another agent made.
+  if (process.getuid?.() !== 0) return [];
   try {
     return await readdir(CLAIMS);
   } catch (error) {
