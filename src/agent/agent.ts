@@ -163,7 +163,7 @@ class RunningAgent {
       this.#add(record, undefined);
     }
     for (const runtime of Object.values(this.#runtimes)) await runtime.sweep(names);
-    this.#watchImages();
+    await this.#watchImages();
     this.#session = new Session(
       this.#options.controllerUrl,
       this.#credential.credential,
@@ -241,10 +241,11 @@ class RunningAgent {
   }
 
   /** Imports by another process show as files. */
-  #watchImages(): void {
+  async #watchImages(): Promise<void> {
     const { signal } = this.#stopWatching;
+    const dir = await this.#images.watchedDir();
     try {
-      watch(this.#images.dir, { signal }, () => void this.#reloadImages());
+      watch(dir, { signal, recursive: true }, () => void this.#reloadImages());
     } catch (error) {
       this.#options.log.log('warn', 'new images are seen only after a restart', { error });
     }

@@ -19,7 +19,10 @@ const COMMANDS: Readonly<
   worker: { about: 'list workers', load: () => import('./worker.ts') },
   host: { about: 'list, drain, resume, remove hosts', load: () => import('./host.ts') },
   pool: { about: 'list, apply, remove pools', load: () => import('./pool.ts') },
-  image: { about: 'import and list images of this host', load: () => import('./image.ts') },
+  image: {
+    about: 'import, push, pull and look at images',
+    load: () => import('./image/image.ts'),
+  },
   secret: { about: 'set, list, remove secrets', load: () => import('./secret.ts') },
   token: { about: 'make, list, revoke API and join tokens', load: () => import('./token.ts') },
   doctor: {

@@ -7,6 +7,14 @@ export const nameSchema = z
   .string()
   .regex(NAME_PATTERN, 'expected lower-case letters, digits, ".", "_" and "-", at most 63');
 
+/** `NAME`, or `NAME:TAG`. */
+export const imageNameSchema = z
+  .string()
+  .regex(
+    /^[a-z0-9][a-z0-9._-]{0,62}(:[a-z0-9][a-z0-9._-]{0,62})?$/,
+    'expected the name of an image, such as ocaml-5 or macos-15:2026-01',
+  );
+
 export const labelSchema = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._=:/+-]{0,127}$/, 'expected a label such as macos-15 or team=web');
@@ -72,4 +80,4 @@ export const limitsSchema = z.strictObject({
   logBytes: z.int().min(1024).exactOptional(),
 });
 
-export const imageRefSchema = z.strictObject({ name: nameSchema, digest: digestSchema });
+export const imageRefSchema = z.strictObject({ name: imageNameSchema, digest: digestSchema });

@@ -3,7 +3,14 @@ import { HOST_STATES } from '../../domain/host.ts';
 import { JOB_OUTCOMES, JOB_STATES } from '../../domain/job.ts';
 import { WORKER_STATES } from '../../domain/worker.ts';
 import { hostFactsSchema } from '../session.ts';
-import { digestSchema, envNameSchema, labelSchema, limitsSchema, nameSchema } from '../values.ts';
+import {
+  digestSchema,
+  envNameSchema,
+  imageNameSchema,
+  labelSchema,
+  limitsSchema,
+  nameSchema,
+} from '../values.ts';
 
 /** What the API takes and gives. Times are wall-clock milliseconds of the controller. */
 
@@ -107,7 +114,7 @@ export const poolSpecSchema = z
     name: nameSchema,
     labels: z.array(labelSchema).max(64).default([]),
     hostLabels: z.array(labelSchema).max(64).default([]),
-    image: nameSchema.default('empty'),
+    image: imageNameSchema.default('empty'),
     kind: z.enum(['sandbox', 'vm']).default('sandbox'),
     sandbox: nameSchema.exactOptional(),
     store: nameSchema.exactOptional(),

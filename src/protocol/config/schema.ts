@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { poolSpecSchema } from '../api/resources.ts';
-import { durationSchema, labelSchema, nameSchema, sizeSchema } from '../values.ts';
+import { durationSchema, imageNameSchema, labelSchema, nameSchema, sizeSchema } from '../values.ts';
 
 /** `pomona.yaml`, as people write it: durations as `30m`, sizes as `4GiB`. */
 
@@ -23,7 +23,7 @@ export const poolConfigSchema = z
     name: nameSchema.describe('Name of the pool'),
     labels: z.array(labelSchema).exactOptional().describe('Labels jobs may ask for'),
     hostLabels: z.array(labelSchema).exactOptional().describe('Labels a host must have'),
-    image: nameSchema.exactOptional().describe('Image of its workers; default: empty'),
+    image: imageNameSchema.exactOptional().describe('Image of its workers; default: empty'),
     kind: z.enum(['sandbox', 'vm']).exactOptional().describe('sandbox (default) or vm'),
     sandbox: nameSchema.exactOptional().describe('Sandbox driver; default: the best on the host'),
     store: nameSchema.exactOptional().describe('Store driver; default: the best on the host'),
