@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { clientFor, withConnection, type CommonOptions } from './options.ts';
 import { ago, printJson, printTable, size } from './output.ts';
+import { collectPages } from './pages.ts';
 
 export function command(): Command {
   const host = new Command('host').description('look at hosts and take them in and out of use');
@@ -29,7 +30,8 @@ export function command(): Command {
 }
 
 async function list(options: CommonOptions): Promise<void> {
-  const { items } = await (await clientFor(options)).call('listHosts', { query: { limit: 1000 } });
+  const client = await clientFor(options);
+  const { items } = await collectPages(Infinity, (query) => client.call('listHosts', { query }));
   if (options.json === true) return printJson(items);
   printTable(
     ['NAME', 'STATE', 'ONLINE', 'WORKERS', 'CAPACITY', 'DISK FREE', 'LAST SEEN', 'LABELS'],

@@ -5,6 +5,7 @@ import { UsageError } from './errors.ts';
 import { readLog } from './job-log.ts';
 import { clientFor, integerOption, withConnection, type CommonOptions } from './options.ts';
 import { ago, printJson, printTable, size, span } from './output.ts';
+import { collectPages } from './pages.ts';
 
 export function command(): Command {
   const job = new Command('job').description('look at jobs');
@@ -38,9 +39,11 @@ async function list(
     throw new UsageError(`--state expects one of ${JOB_STATES.join(', ')}, not ${options.state}`);
   }
   const client = await clientFor(options);
-  const { items, next } = await client.call('listJobs', {
-    query: { limit: options.limit, state: options.state as JobState, pool: options.pool },
-  });
+  if (options.limit < 1) throw new UsageError('--limit expects at least 1');
+  const [state, pool] = [options.state as JobState, options.pool];
+  const { items, more } = await collectPages(options.limit, (page) =>
+    client.call('listJobs', { query: { ...page, state, pool } }),
+  );
   if (options.json === true) return printJson(items);
   printTable(
     ['ID', 'STATE', 'HOST', 'SUBMITTED', 'RAN', 'COMMAND'],
@@ -55,7 +58,7 @@ async function list(
       job.title ?? job.command.join(' '),
     ]),
   );
-  if (next !== undefined) process.stderr.write(`There are more: --limit ${options.limit * 2}\n`);
+  if (more) process.stderr.write(`There are more: --limit ${options.limit * 2}\n`);
 }
 
 async function show(id: string, options: CommonOptions): Promise<void> {

@@ -23,6 +23,7 @@ const COMMANDS: Readonly<
     about: 'import, push, pull and look at images',
     load: () => import('./image/image.ts'),
   },
+  config: { about: 'check a configuration', load: () => import('./config.ts') },
   secret: { about: 'set, list, remove secrets', load: () => import('./secret.ts') },
   token: { about: 'make, list, revoke API and join tokens', load: () => import('./token.ts') },
   doctor: {

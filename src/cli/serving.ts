@@ -66,6 +66,8 @@ export function controllerOptions(
       jobsMs: config.retention.jobs,
       workersMs: 3_600_000,
       sourcesMs: config.retention.sources,
+      logBytes: config.retention.logs,
+      artifactBytes: config.retention.artifacts,
     },
     log,
     program,

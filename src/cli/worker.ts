@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { clientFor, withConnection, type CommonOptions } from './options.ts';
 import { ago, printJson, printTable } from './output.ts';
+import { collectPages } from './pages.ts';
 
 export function command(): Command {
   const worker = new Command('worker').description('look at workers');
@@ -10,9 +11,10 @@ export function command(): Command {
     .option('--all', 'also those destroyed within the last hour')
     .action(async (options: CommonOptions & { pool?: string; all?: boolean }) => {
       const client = await clientFor(options);
-      const { items } = await client.call('listWorkers', {
-        query: { limit: 1000, pool: options.pool, all: options.all === true ? 'true' : 'false' },
-      });
+      const all = options.all === true ? 'true' : 'false';
+      const { items } = await collectPages(Infinity, (page) =>
+        client.call('listWorkers', { query: { ...page, pool: options.pool, all } }),
+      );
       if (options.json === true) return printJson(items);
       printTable(
         ['ID', 'POOL', 'HOST', 'STATE', 'DRIVER', 'JOB', 'MADE', 'REASON'],

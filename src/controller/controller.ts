@@ -26,11 +26,9 @@ import { registerFleetMetrics } from './metrics.ts';
 import { Pools } from './pools.ts';
 import { Backoffs } from './reconcile/backoffs.ts';
 import { Reconciler } from './reconcile/reconciler.ts';
-import { applyRetention, type RetentionRules } from './retention.ts';
+import { keepTidy, type RetentionRules } from './retention.ts';
 import { Secrets, loadSecretsKey } from './secrets.ts';
 import { AgentSessions } from './sessions/agent-sessions.ts';
-
-const RETENTION_EVERY_MS = 600_000;
 
 export interface ControllerOptions {
   readonly dataDir: string;
@@ -38,7 +36,7 @@ export interface ControllerOptions {
   readonly pools: readonly Pool[];
   readonly hostLostAfterMs: number;
   readonly limits: { readonly sourceBytes: number; readonly artifactBytes: number };
-  readonly retention: RetentionRules & { readonly sourcesMs: number };
+  readonly retention: RetentionRules;
   readonly log: Logger;
   /** What this process is called when it is found to hold the data directory. */
   readonly program: string;
@@ -137,7 +135,7 @@ async function start(
   const addressPath = join(options.dataDir, 'controller.json');
   await writeJson(addressPath, { url, pid: process.pid }, { mode: 0o644 });
   undo.push(() => rm(addressPath, { force: true }));
-  const tidying = keepTidy(context, options, { logs, artifacts, sources });
+  const tidying = keepTidy(context, options.retention, { logs, artifacts, sources });
   undo.push(() => tidying.stop());
   return {
     url,
@@ -187,38 +185,4 @@ async function ensureAdminToken(auth: Auth, dataDir: string): Promise<void> {
   }
   const { token } = await auth.createToken({ name: 'admin', role: 'admin', ttlMs: undefined });
   await writeFileAtomic(path, `${token}\n`, { mode: 0o600, flush: true });
-}
-
-function keepTidy(
-  context: Context,
-  options: ControllerOptions,
-  files: { logs: LogStore; artifacts: ArtifactStore; sources: SourceStore },
-): { stop(): Promise<void> } {
-  let running: Promise<void> | undefined;
-  const tidy = async (): Promise<void> => {
-    await applyRetention(context, options.retention, async (jobId) => {
-      await files.logs.remove(jobId);
-      await files.artifacts.remove(jobId);
-    });
-    for await (const source of files.sources.list()) {
-      const old = context.clock.now() - source.at > options.retention.sourcesMs;
-      if (old) await files.sources.remove(source.id);
-    }
-  };
-  const start = () => {
-    running ??= tidy()
-      .catch((error: unknown) => context.log.log('error', 'tidying up failed', { error }))
-      .finally(() => {
-        running = undefined;
-      });
-  };
-  start();
-  const timer = setInterval(start, RETENTION_EVERY_MS);
-  timer.unref();
-  return {
-    stop: async () => {
-      clearInterval(timer);
-      await running;
-    },
-  };
 }

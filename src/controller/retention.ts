@@ -1,10 +1,15 @@
 import { deleteArtifacts } from '../db/queries/artifacts.ts';
 import { deleteEventsUpTo, latestEventSeq } from '../db/queries/events.ts';
-import { deleteJob, forgetOldKeys, jobsFinishedBefore } from '../db/queries/jobs.ts';
+import { deleteJob, findJob, forgetOldKeys, jobsFinishedBefore } from '../db/queries/jobs.ts';
 import { deleteDeadJoinTokens } from '../db/queries/tokens.ts';
 import { deleteWorkersGoneBefore } from '../db/queries/workers.ts';
 import type { Context } from './context.ts';
+import type { ArtifactStore } from './files/artifact-store.ts';
+import type { SourceStore } from './files/source-store.ts';
+import type { LogStore } from './logs/log-store.ts';
+import { tidy } from './logs/retention.ts';
 
+const EVERY_MS = 600_000;
 const HOUR_MS = 3_600_000;
 const KEY_LIFE_MS = 24 * HOUR_MS;
 const EVENTS_KEPT = 100_000;
@@ -16,29 +21,110 @@ export interface RetentionRules {
   readonly jobsMs: number;
   /** Rows of destroyed workers are kept this long. */
   readonly workersMs: number;
+  /** Sources are kept this long after their last use. */
+  readonly sourcesMs: number;
+  /** All logs, and all artifacts, of finished jobs are at most this large. */
+  readonly logBytes: number;
+  readonly artifactBytes: number;
 }
 
-/** Removes what is older than the rules keep. May be stopped anywhere and run again. */
+export interface KeptFiles {
+  readonly logs: LogStore;
+  readonly artifacts: ArtifactStore;
+  readonly sources: SourceStore;
+}
+
+/** Applies the rules now and every ten minutes, until it is stopped. */
+export function keepTidy(
+  context: Context,
+  rules: RetentionRules,
+  files: KeptFiles,
+): { stop(): Promise<void> } {
+  let running: Promise<void> | undefined;
+  const start = () => {
+    running ??= applyRetention(context, rules, files)
+      .catch((error: unknown) => context.log.log('error', 'tidying up failed', { error }))
+      .finally(() => {
+        running = undefined;
+      });
+  };
+  start();
+  const timer = setInterval(start, EVERY_MS);
+  timer.unref();
+  return {
+    stop: async () => {
+      clearInterval(timer);
+      await running;
+    },
+  };
+}
+
+/** Removes what the rules do not keep. May be stopped anywhere and run again. */
 export async function applyRetention(
   context: Context,
   rules: RetentionRules,
-  removeFiles: (jobId: string) => Promise<void>,
+  files: KeptFiles,
 ): Promise<void> {
+  await removeOldRows(context, rules);
+  await removeOldJobs(context, rules, files);
+  await removeTooMuch(context, rules, files);
   const now = context.clock.now();
-  const { db } = context;
+  for await (const source of files.sources.list()) {
+    if (now - source.at > rules.sourcesMs) await files.sources.remove(source.id);
+  }
+}
+
+async function removeOldRows({ db, clock }: Context, rules: RetentionRules): Promise<void> {
+  const now = clock.now();
   await forgetOldKeys(db, now - KEY_LIFE_MS);
   await deleteDeadJoinTokens(db, now);
   await deleteWorkersGoneBefore(db, now - rules.workersMs);
   await deleteEventsUpTo(db, (await latestEventSeq(db)) - EVENTS_KEPT);
+}
+
+async function removeOldJobs(
+  { db, clock }: Context,
+  rules: RetentionRules,
+  { logs, artifacts }: KeptFiles,
+): Promise<void> {
   for (;;) {
-    const old = await jobsFinishedBefore(db, now - rules.jobsMs, BATCH);
+    const old = await jobsFinishedBefore(db, clock.now() - rules.jobsMs, BATCH);
     for (const job of old) {
-      await removeFiles(job.id);
+      await logs.remove(job.id);
+      await artifacts.remove(job.id);
       await db.transaction(async (tx) => {
         await deleteArtifacts(tx, job.id);
         await deleteJob(tx, job.id);
       });
     }
     if (old.length < BATCH) return;
+  }
+}
+
+async function removeTooMuch(
+  { db, clock, log }: Context,
+  rules: RetentionRules,
+  { logs, artifacts }: KeptFiles,
+): Promise<void> {
+  const mayGo = async (jobId: string): Promise<boolean> => {
+    const job = await findJob(db, jobId);
+    return job === undefined || job.state === 'finished';
+  };
+  const shelves = {
+    logs: { shelf: logs, maxBytes: rules.logBytes },
+    artifacts: {
+      shelf: {
+        list: () => artifacts.list(),
+        async remove(jobId: string) {
+          await artifacts.remove(jobId);
+          await deleteArtifacts(db, jobId);
+        },
+      },
+      maxBytes: rules.artifactBytes,
+    },
+  };
+  for (const [what, { shelf, maxBytes }] of Object.entries(shelves)) {
+    const removed = await tidy(shelf, { maxBytes }, clock.now(), mayGo);
+    if (removed.things > 0) log.log('info', `${what} were too large; the oldest went`, removed);
   }
 }

@@ -24,7 +24,10 @@ test('a second process is refused and told who holds the directory, until the fi
   await once(holder.stdout, 'data');
   await assert.rejects(lockDirectory(directory, 'pomona up'), (error: unknown) => {
     assert.ok(error instanceof DirectoryInUseError);
-    assert.match(error.message, new RegExp(`process ${holder.pid} \\(pomona up\\)`));
+    assert.match(
+      error.message,
+      new RegExp(`process ${holder.pid} \\(pomona up\\), since 20\\d\\d-`),
+    );
     return true;
   });
   holder.kill('SIGKILL');

@@ -8,7 +8,9 @@ export class DirectoryInUseError extends Error {
   readonly code = 'directory_in_use';
   constructor(directory: string, holder: LockHolder | undefined) {
     const who =
-      holder === undefined ? 'another process' : `process ${holder.pid} (${holder.program})`;
+      holder === undefined
+        ? 'another process'
+        : `process ${holder.pid} (${holder.program}), since ${holder.since}`;
     super(`${directory} is in use by ${who}; stop it, or choose another directory with --data`);
     this.name = 'DirectoryInUseError';
   }
@@ -17,6 +19,8 @@ export class DirectoryInUseError extends Error {
 interface LockHolder {
   readonly pid: number;
   readonly program: string;
+  /** Date and time. */
+  readonly since: string;
 }
 
 /**
@@ -40,6 +44,7 @@ export async function lockDirectory(
     if (((error as { errcode?: number }).errcode ?? 0) % 256 !== SQLITE_BUSY) throw error;
     throw new DirectoryInUseError(directory, await readJson<LockHolder>(holderPath));
   }
-  await writeJson(holderPath, { pid: process.pid, program } satisfies LockHolder);
+  const since = new Date().toISOString();
+  await writeJson(holderPath, { pid: process.pid, program, since } satisfies LockHolder);
   return { release: () => lock.close() };
 }

@@ -57,20 +57,18 @@ export function parseSize(text: string): number | undefined {
 }
 
 /** A duration in text, transformed to milliseconds. */
-export const durationSchema = z.string().transform((text, context) => {
-  const ms = parseDuration(text);
-  if (ms !== undefined) return ms;
-  context.addIssue({ code: 'custom', message: 'expected a duration such as 90s, 30m or 2h' });
-  return z.NEVER;
-});
+export const durationSchema = z
+  .string()
+  .regex(DURATION, 'expected a duration such as 90s, 30m or 2h')
+  .meta({ title: 'duration' })
+  .transform((text) => parseDuration(text) ?? Number.NaN);
 
 /** A size in text, transformed to bytes. */
-export const sizeSchema = z.string().transform((text, context) => {
-  const bytes = parseSize(text);
-  if (bytes !== undefined) return bytes;
-  context.addIssue({ code: 'custom', message: 'expected a size such as 512MiB or 4GiB' });
-  return z.NEVER;
-});
+export const sizeSchema = z
+  .string()
+  .regex(SIZE, 'expected a size such as 512MiB or 4GiB')
+  .meta({ title: 'size' })
+  .transform((text) => parseSize(text) ?? Number.NaN);
 
 export const limitsSchema = z.strictObject({
   cpus: z.number().positive().max(1024).exactOptional(),

@@ -151,7 +151,7 @@ describe('a user runs jobs', () => {
   test('a second `up` on the same data is refused and told who holds it', async () => {
     const second = await pomona.run(['up', '--data', pomona.data, '--listen', '127.0.0.1:0']);
     assert.equal(second.code, 1);
-    assert.match(second.err, /is in use by process \d+ \(pomona up\)/);
+    assert.match(second.err, /is in use by process \d+ \(pomona up\), since 20/);
   });
 
   test('a port in use is told as such', async () => {

@@ -25,6 +25,8 @@ export interface JobStatus {
   readonly state: JobState;
   /** Hand-overs so far; 0 before the first. */
   readonly epoch: number;
+  /** Bytes of the log of the last hand-over, once the job is finished. */
+  readonly log_bytes?: number;
 }
 
 export interface EventsPort {

@@ -93,6 +93,12 @@ export const configSchema = z.strictObject({
     .strictObject({
       jobs: durationSchema.prefault('30d').describe('Finished jobs, with logs and artifacts'),
       sources: durationSchema.prefault('2d').describe('Uploaded sources, after their last use'),
+      logs: sizeSchema
+        .prefault('20GiB')
+        .describe('Logs of finished jobs, all together; the oldest go first'),
+      artifacts: sizeSchema
+        .prefault('100GiB')
+        .describe('Artifacts of finished jobs, all together; the oldest go first'),
     })
     .prefault({})
     .describe('How long things are kept'),

@@ -37,6 +37,7 @@ export async function sendJobLog(
   const resumed = format.name === 'events' ? resumePlace(reply, job) : undefined;
   const { epoch, offset } = resumed ?? startPlace(query, job);
   checkEpochExists(job, epoch);
+  await checkKept(ports.logs, jobId, job, epoch);
   await checkOffset(ports.logs, jobId, epoch, offset);
   if (resumed !== undefined && (await nothingMore(ports.logs, jobId, job, resumed))) {
     // Tells a browser not to come back again and again.
@@ -93,6 +94,20 @@ function checkEpochExists(job: JobStatus, epoch: number): void {
   throw new ProblemError(
     'not_found',
     `there is no log of epoch ${epoch}; the job was handed over ${job.epoch} times`,
+  );
+}
+
+async function checkKept(
+  logs: LogStore,
+  jobId: string,
+  job: JobStatus,
+  epoch: number,
+): Promise<void> {
+  if (job.state !== 'finished' || epoch < job.epoch || (job.log_bytes ?? 0) === 0) return;
+  if ((await logs.size(jobId, epoch)) > 0) return;
+  throw new ProblemError(
+    'not_found',
+    `the log of ${jobId} was removed to make room for newer ones`,
   );
 }
 
