@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, chown, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -21,6 +21,8 @@ export interface PomonaOptions {
   /** Run the program as this user and group; needs root. */
   readonly uid?: number;
   readonly env?: Readonly<Record<string, string>>;
+  /** The data directory; otherwise one of its own is made. */
+  readonly data?: string;
 }
 
 /** Pomona as a user has it: the program's own processes on a data directory of the test's. */
@@ -31,7 +33,8 @@ export class Pomona {
   readonly #options: PomonaOptions;
 
   static async make(options: PomonaOptions = {}): Promise<Pomona> {
-    const data = await mkdtemp(join(tmpdir(), 'pomona-system-'));
+    const data = options.data ?? (await mkdtemp(join(tmpdir(), 'pomona-system-')));
+    await mkdir(data, { recursive: true });
     await chmod(data, 0o711);
     if (options.uid !== undefined) await chown(data, options.uid, options.uid);
     return new Pomona(data, await freePort(), options);

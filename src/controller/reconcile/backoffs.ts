@@ -12,15 +12,22 @@ const LONGEST_MS = 60_000;
  */
 export class Backoffs implements WorkerOutcomes {
   readonly #clock: Clock;
+  /** With `until` by the monotonic clock. */
   readonly #backoffs = new Map<string, Backoff>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** By `backoffKey`. */
+  /** By `backoffKey`, with `until` by the wall clock as it is now. */
   get current(): ReadonlyMap<string, Backoff> {
-    return this.#backoffs;
+    const difference = this.#clock.now() - this.#clock.monotonic();
+    return new Map(
+      [...this.#backoffs].map(([key, backoff]) => [
+        key,
+        { ...backoff, until: backoff.until + difference },
+      ]),
+    );
   }
 
   madeReady(pool: string, hostId: string): void {
@@ -31,6 +38,6 @@ export class Backoffs implements WorkerOutcomes {
     const key = backoffKey(pool, hostId);
     const failures = (this.#backoffs.get(key)?.failures ?? 0) + 1;
     const wait = Math.min(FIRST_MS * 2 ** (failures - 1), LONGEST_MS);
-    this.#backoffs.set(key, { until: this.#clock.now() + wait, failures, reason });
+    this.#backoffs.set(key, { until: this.#clock.monotonic() + wait, failures, reason });
   }
 }

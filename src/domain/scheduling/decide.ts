@@ -182,7 +182,9 @@ class Planning {
       let surplus = idle.length - pool.ready;
       for (const worker of idle) {
         if (surplus <= 0) break;
-        if (this.#view.now - (worker.readyAt ?? this.#view.now) < SURPLUS_IDLE_MS) continue;
+        const idleMs = this.#view.now - (worker.readyAt ?? this.#view.now);
+        // Ready in the future: the clock went back, and how long it idled is not known.
+        if (idleMs >= 0 && idleMs < SURPLUS_IDLE_MS) continue;
         this.#actions.push({ type: 'destroy', workerId: worker.id, reason: 'nothing needs it' });
         surplus -= 1;
       }
