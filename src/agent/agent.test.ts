@@ -47,6 +47,6 @@ test('only VMs that carry the name of its own fleet are cleaned up at start', as
   for (const name of ['pomona-mine-w-1', 'pomona-other-w-1', 'someones', 'pomona-mine2-w-1']) {
     world.vms.set(name, 'running');
   }
-  agent = await start({ synthetic: syntheticDriver(world) });
+  agent = await start({ synthetic: syntheticDriver({ world, offered: true }) });
   assert.deepEqual([...world.vms.keys()], ['pomona-other-w-1', 'someones', 'pomona-mine2-w-1']);
 });

@@ -1,12 +1,15 @@
 import { join, resolve } from 'node:path';
 import { Command } from 'commander';
-import { readJoinToken } from '../agent/agent.ts';
+import { readJoinToken, type Agent } from '../agent/agent.ts';
 import { NAME_PATTERN } from '../domain/ids.ts';
 import { defaultDataDir } from '../platform/data-dir.ts';
-import { capacityFor, startFullAgent } from './agents.ts';
+import { capacityFor, startFullAgent, startSyntheticAgents } from './agents.ts';
 import { UsageError } from './errors.ts';
 import { collect, integerOption } from './options.ts';
 import { defaultHostName, loggerFor, untilAsked } from './serving.ts';
+
+/** What one process may pretend to be. */
+const MOST_SYNTHETIC = 1_000;
 
 interface RunOptions {
   readonly controller: string;
@@ -16,6 +19,7 @@ interface RunOptions {
   readonly label: string[];
   readonly workers?: number;
   readonly macosVms?: number;
+  readonly synthetic?: number;
   readonly verbose?: boolean;
 }
 
@@ -31,15 +35,21 @@ export function command(): Command {
     .option('--label <label>', 'a label of this host; may be repeated', collect, [])
     .option('--workers <n>', 'workers at once (default: its CPUs, at least 2)', integerOption)
     .option('--macos-vms <n>', 'macOS VMs at once (default: 2 on a Mac)', integerOption)
+    .option('--synthetic <n>', 'pretend n hosts that run NOTHING; for load tests', integerOption)
     .option('--verbose', 'log more')
     .addHelpText(
       'after',
       `
 Several agents may run on one machine under different names.
 
+With --synthetic, this process is n hosts NAME-1, NAME-2, ... whose only workers are pretended
+virtual machines: no job's command runs. Their pools have \`kind: vm\` and \`vm: synthetic\`; the
+join token must allow n uses.
+
 Examples:
   pomona agent run --controller http://ci:7766 --join-token-file join.token
-  pomona agent run --controller http://ci:7766 --join-token-file t --name mac-2 --label xcode-16`,
+  pomona agent run --controller http://ci:7766 --join-token-file t --name mac-2 --label xcode-16
+  pomona agent run --controller http://ci:7766 --join-token-file t --name load --synthetic 100`,
     )
     .action(run);
   return agent;
@@ -57,8 +67,12 @@ async function run(options: RunOptions): Promise<void> {
       `--controller expects a URL such as http://ci:7766, not ${options.controller}`,
     );
   }
+  const { synthetic } = options;
+  if (synthetic !== undefined && (synthetic < 1 || synthetic > MOST_SYNTHETIC)) {
+    throw new UsageError(`--synthetic expects 1 to ${MOST_SYNTHETIC} hosts, not ${synthetic}`);
+  }
   const dataDir = resolve(options.data ?? join(defaultDataDir(), 'agents', name));
-  const agent = await startFullAgent({
+  const host = {
     controllerUrl: options.controller,
     joinToken: () => {
       if (options.joinTokenFile !== undefined) return readJoinToken(options.joinTokenFile);
@@ -72,8 +86,18 @@ async function run(options: RunOptions): Promise<void> {
     capacity: capacityFor(options),
     log: loggerFor(options),
     program: `pomona agent run --name ${name}`,
-  });
-  process.stdout.write(`The agent of host ${name} is ready\n`);
+  };
+  let agent: Agent;
+  if (synthetic === undefined) {
+    agent = await startFullAgent(host);
+    process.stdout.write(`The agent of host ${name} is ready\n`);
+  } else {
+    process.stderr.write(
+      `SYNTHETIC: ${synthetic} pretended hosts; no command of any job runs here, whatever its result says\n`,
+    );
+    agent = await startSyntheticAgents(host, synthetic);
+    process.stdout.write(`The agent of ${synthetic} synthetic hosts is ready\n`);
+  }
   try {
     await Promise.race([untilAsked(), agent.done]);
   } finally {

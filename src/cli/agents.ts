@@ -1,22 +1,59 @@
 import { cpus } from 'node:os';
+import { join } from 'node:path';
 import { startAgent, type Agent, type AgentOptions } from '../agent/agent.ts';
 import { MACOS_VMS_PER_HOST, type HostCapacity } from '../domain/host.ts';
 import { SANDBOX_DRIVERS } from '../drivers/sandbox/drivers.ts';
 import { STORE_DRIVERS } from '../drivers/store/drivers.ts';
 import { vmDrivers } from '../drivers/vm/drivers.ts';
 import { entryPoint } from '../platform/entry.ts';
+import { limiter } from '../platform/limiter.ts';
+
+type HostOptions = Omit<AgentOptions, 'stores' | 'sandboxes' | 'vms' | 'keeper'>;
+
+/** Hosts that start at a time in one process. */
+const STARTING = 8;
 
 /** Puts an agent together from all the drivers there are. */
-export function startFullAgent(
-  options: Omit<AgentOptions, 'stores' | 'sandboxes' | 'vms' | 'keeper'>,
-): Promise<Agent> {
+export function startFullAgent(options: HostOptions): Promise<Agent> {
   return startAgent({
     ...options,
     stores: STORE_DRIVERS,
     sandboxes: SANDBOX_DRIVERS,
-    vms: vmDrivers(),
+    vms: vmDrivers({ synthetic: false }),
     keeper: entryPoint('cli/keep'),
   });
+}
+
+/**
+ * Starts `count` hosts named `<name>-1`, `<name>-2`, ... in this process, each an agent of its own
+ * with its own credential, session and directory below `dataDir`. All of it is as with any agent,
+ * but for the workers: they are pretended, and nothing else is offered.
+ */
+export async function startSyntheticAgents(options: HostOptions, count: number): Promise<Agent> {
+  const inTurn = limiter(STARTING);
+  const started = await Promise.allSettled(
+    Array.from({ length: count }, (_, index) => `${options.name}-${index + 1}`).map((name) =>
+      inTurn(() =>
+        startAgent({
+          ...options,
+          name,
+          dataDir: join(options.dataDir, name),
+          stores: {},
+          sandboxes: {},
+          vms: vmDrivers({ synthetic: true }),
+          keeper: entryPoint('cli/keep'),
+        }),
+      ),
+    ),
+  );
+  const agents = started.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+  const close = async () => void (await Promise.all(agents.map((agent) => agent.close())));
+  const failed = started.find((each) => each.status === 'rejected');
+  if (failed !== undefined) {
+    await close();
+    throw failed.reason;
+  }
+  return { done: Promise.all(agents.map((agent) => agent.done)).then(() => undefined), close };
 }
 
 export function capacityFor(wanted: { workers?: number; macosVms?: number }): HostCapacity {

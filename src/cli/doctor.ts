@@ -31,7 +31,7 @@ async function doctor(options: { data?: string; json?: boolean }): Promise<void>
       machineFacts(),
       probeAll(SANDBOX_DRIVERS, (driver) => driver.probe()),
       probeAll(STORE_DRIVERS, (driver) => driver.probe(join(root, driver.name))),
-      probeAll(vmDrivers(), (driver) => driver.probe()),
+      probeAll(vmDrivers({ synthetic: false }), (driver) => driver.probe()),
     ]);
     const { bavail, bsize } = await statfs(root);
     const diskFreeBytes = bavail * bsize;

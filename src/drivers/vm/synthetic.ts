@@ -39,16 +39,25 @@ export const calmWorld = (): SyntheticWorld => ({
   vms: new Map(),
 });
 
+export interface SyntheticOptions {
+  readonly world?: SyntheticWorld;
+  /** Whether workers may be made of it: never on a host that is meant to do real work. */
+  readonly offered: boolean;
+}
+
 /**
  * Virtual machines that are none: for demos, load and simulation. Their commands are `true`,
  * `false`, `exit N`, `sleep SECONDS` and `echo WORDS`; any other is not found (127).
  */
-export function syntheticDriver(world: SyntheticWorld = calmWorld()): VmDriverEntry {
+export function syntheticDriver(options: SyntheticOptions): VmDriverEntry {
+  const { world = calmWorld(), offered } = options;
   const report: DriverReport = {
     name: 'synthetic',
     rank: 0,
-    available: true,
-    detail: 'SYNTHETIC: nothing real runs; for demos and load tests',
+    available: offered,
+    detail: offered
+      ? 'SYNTHETIC: nothing real runs; for demos and load tests'
+      : 'it runs nothing for real; only agents started with --synthetic offer it',
     isolation: 'none',
   };
   return {
@@ -59,10 +68,15 @@ export function syntheticDriver(world: SyntheticWorld = calmWorld()): VmDriverEn
   };
 }
 
+/** As long as a timer can be. */
+const FOR_EVER_MS = 2 ** 31 - 1;
+
 class SyntheticVms implements VmDriver {
   readonly name = 'synthetic';
   readonly capabilities: VmCapabilities = { survivesAgent: false };
   readonly #world: SyntheticWorld;
+  /** Ends what goes on in a VM, by its name. */
+  readonly #power = new Map<string, AbortController>();
 
   constructor(world: SyntheticWorld) {
     this.#world = world;
@@ -77,19 +91,23 @@ class SyntheticVms implements VmDriver {
   async clone({ name }: VmCloneRequest, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const { vms, slots } = this.#world;
-    if (!vms.has(name) && vms.size >= slots) {
+    const state = vms.get(name);
+    if (state !== undefined && state !== 'stopped') {
+      throw new VmError('running', `VM ${name} is ${state}; destroy it first`);
+    }
+    if (state === undefined && vms.size >= slots) {
       throw new VmError('slots', `all ${slots} VM slots of this host are in use`);
     }
     vms.set(name, 'stopped');
   }
 
   async boot(name: string, signal: AbortSignal): Promise<void> {
-    const { vms, bootMs, bootFails, bootHangs } = this.#world;
-    this.#expect(name);
+    const world = this.#world;
+    const { vms, bootMs, bootFails, bootHangs } = world;
+    if (this.#stateOf(name) === 'running') return;
     vms.set(name, 'booting');
-    if (this.#world.random() < bootHangs) await this.#world.sleep(2 ** 31 - 1, signal);
-    await this.#world.sleep(bootMs, signal);
-    if (this.#world.random() < bootFails) {
+    await this.#pass(name, world.random() < bootHangs ? FOR_EVER_MS : bootMs, signal);
+    if (world.random() < bootFails) {
       vms.set(name, 'stopped');
       throw new VmError('boot_failed', `VM ${name} did not boot`);
     }
@@ -97,7 +115,9 @@ class SyntheticVms implements VmDriver {
   }
 
   async exec(name: string, command: VmCommand, signal: AbortSignal): Promise<VmExit> {
-    this.#expect(name);
+    const state = this.#stateOf(name);
+    if (state !== 'running') throw new VmError('exec_failed', `VM ${name} is ${state}`);
+    signal.throwIfAborted();
     if (this.#world.random() < this.#world.execFails) {
       throw new VmError('exec_failed', `the connection to VM ${name} was lost`);
     }
@@ -108,9 +128,9 @@ class SyntheticVms implements VmDriver {
       case 'false':
         return { exitCode: 1 };
       case 'exit':
-        return { exitCode: Number(args[0] ?? 0) };
+        return { exitCode: Math.trunc(Number(args[0] ?? 0)) & 0xff };
       case 'sleep':
-        await this.#world.sleep(Number(args[0] ?? 0) * 1000, signal);
+        await this.#pass(name, Number(args[0] ?? 0) * 1000, signal);
         return { exitCode: 0 };
       case 'echo':
         await command.onOutput(Buffer.from(`${args.join(' ')}\n`));
@@ -123,9 +143,26 @@ class SyntheticVms implements VmDriver {
 
   async destroy(name: string): Promise<void> {
     this.#world.vms.delete(name);
+    this.#power.get(name)?.abort();
+    this.#power.delete(name);
   }
 
-  #expect(name: string): void {
-    if (!this.#world.vms.has(name)) throw new VmError('missing', `there is no VM ${name}`);
+  #stateOf(name: string): VmInfo['state'] {
+    const state = this.#world.vms.get(name);
+    if (state === undefined) throw new VmError('missing', `there is no VM ${name}`);
+    return state;
+  }
+
+  /** Lets time pass in a VM; throws when the VM is destroyed meanwhile. */
+  async #pass(name: string, ms: number, signal: AbortSignal): Promise<void> {
+    let power = this.#power.get(name);
+    if (power === undefined) this.#power.set(name, (power = new AbortController()));
+    const over = AbortSignal.any([signal, power.signal]);
+    try {
+      await this.#world.sleep(Math.min(ms, FOR_EVER_MS), over);
+    } catch (error) {
+      if (!power.signal.aborted) throw error;
+    }
+    if (power.signal.aborted) throw new VmError('missing', `VM ${name} was destroyed`);
   }
 }

@@ -13,13 +13,22 @@ export interface VmDriver {
 
   /** Our VMs on this host, whatever started them. */
   list(namePrefix: string): Promise<VmInfo[]>;
-  /** Makes a VM from a local image, with a fresh identity. Replaces a stopped one of that name. */
+  /**
+   * Makes a VM from a local image, with a fresh identity. Replaces a stopped one of that name;
+   * throws `VmError` `running` for one that was started.
+   */
   clone(request: VmCloneRequest, signal: AbortSignal): Promise<void>;
-  /** Starts it and returns once a command can run in it. Throws `VmError`. */
+  /**
+   * Starts it and returns once a command can run in it; at once when it runs. What did not boot is
+   * stopped again. Throws `VmError`.
+   */
   boot(name: string, signal: AbortSignal): Promise<void>;
-  /** Runs one command to its end. Output arrives in order; `onOutput` is awaited (back-pressure). */
+  /**
+   * Runs one command to its end in a VM that runs. Output arrives in order; `onOutput` is awaited
+   * (back-pressure).
+   */
   exec(name: string, command: VmCommand, signal: AbortSignal): Promise<VmExit>;
-  /** Power off and remove all of it. Idempotent. */
+  /** Power off and remove all of it; what goes on in it ends with `VmError`. Idempotent. */
   destroy(name: string): Promise<void>;
 }
 
@@ -51,7 +60,7 @@ export interface VmExit {
 
 /** Thrown by VM drivers. `slots` is the two-VM limit: drain and look for leaked slots. */
 export class VmError extends Error {
-  readonly code: 'boot_failed' | 'slots' | 'missing' | 'exec_failed' | 'no_space';
+  readonly code: 'boot_failed' | 'slots' | 'missing' | 'running' | 'exec_failed' | 'no_space';
   constructor(code: VmError['code'], message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = 'VmError';
