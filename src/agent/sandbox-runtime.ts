@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ownedPrefix } from '../domain/ids.ts';
 import type { JobOrder } from '../domain/job.ts';
 import { DEFAULT_LOG_BYTES, type WorkerState } from '../domain/worker.ts';
@@ -34,6 +35,12 @@ interface Parts {
   readonly fleet: string;
 }
 
+/**
+ * Making a worker waits so long at most for jobs that are about to start: starting its keeper takes
+ * a processor for a while, which whoever waits for a job would notice.
+ */
+const GIVE_WAY_MS = 50;
+
 /** Workers that are a clone of an image in a store, run in a sandbox by a keeper. */
 export class SandboxRuntime implements WorkerRuntime {
   readonly #parts: Parts;
@@ -41,6 +48,8 @@ export class SandboxRuntime implements WorkerRuntime {
   readonly #sandboxes = new Map<string, Promise<Sandbox>>();
   /** Snapshots being made, so that workers of one image wait for one. */
   readonly #fetching = new Map<string, Promise<void>>();
+  /** Jobs handed over that have not started yet, by worker name, each with what ends the waiting. */
+  readonly #starting = new Map<string, PromiseWithResolvers<void>>();
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -78,20 +87,34 @@ export class SandboxRuntime implements WorkerRuntime {
     await sandbox.prepare(environment);
     const logBytes = worker.spec.limits.logBytes ?? DEFAULT_LOG_BYTES;
     const orders = { dir: paths.dir, sandbox: sandboxName, environment, logBytes };
+    await this.#giveWay();
     await startKeeper(this.#parts.keeper, paths, orders, signal);
   }
 
-  look(worker: WorkerRecord): Promise<Look> {
+  async look(worker: WorkerRecord): Promise<Look> {
     const paths = this.#paths(worker);
-    return lookAtFiles(
+    const look = await lookAtFiles(
       paths,
       async () => (await readJson(paths.keeper)) !== undefined,
       () => keeperAlive(paths),
     );
+    if (look.state !== 'running' || look.startedAt !== undefined) this.#hasStarted(worker);
+    return look;
   }
 
-  handOver(worker: WorkerRecord, order: JobOrder): Promise<void> {
-    return handOver(this.#paths(worker), order);
+  async handOver(worker: WorkerRecord, order: JobOrder): Promise<void> {
+    this.#starting.set(worker.name, Promise.withResolvers());
+    await handOver(this.#paths(worker), order);
+  }
+
+  #hasStarted(worker: WorkerRecord): void {
+    this.#starting.get(worker.name)?.resolve();
+    this.#starting.delete(worker.name);
+  }
+
+  async #giveWay(): Promise<void> {
+    const starting = [...this.#starting.values()].map(({ promise }) => promise);
+    if (starting.length > 0) await Promise.race([Promise.all(starting), sleep(GIVE_WAY_MS)]);
   }
 
   cancel(worker: WorkerRecord): Promise<void> {
@@ -101,6 +124,7 @@ export class SandboxRuntime implements WorkerRuntime {
   async destroy(worker: WorkerRecord): Promise<void> {
     const paths = this.#paths(worker);
     const [storeName, sandboxName] = driversOf(worker);
+    this.#hasStarted(worker);
     await endKeeper(paths);
     const environment = await readJson<SandboxSpec>(paths.environment);
     if (environment !== undefined) {
