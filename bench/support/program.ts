@@ -39,17 +39,26 @@ export class Program {
     return pid;
   }
 
+  /** Starts an agent that takes so many workers; returns its pid. */
+  agent(workers: number): Promise<number> {
+    return this.#agent(1, ['--data', join(this.data, 'agent'), '--workers', String(workers)]);
+  }
+
   /** Starts a process with so many pretended hosts; returns its pid. */
-  async syntheticHosts(count: number, workersEach: number): Promise<number> {
-    const { token } = await this.client.call('createJoinToken', { body: { uses: count } });
-    const file = join(this.data, 'join.token');
-    await writeFile(file, token, { mode: 0o600 });
-    const { url } = this.client.connection;
-    return this.#start([
-      ...['agent', 'run', '--controller', url, '--join-token-file', file, '--name', 'bench'],
+  syntheticHosts(count: number, workersEach: number): Promise<number> {
+    return this.#agent(count, [
       ...['--data', join(this.data, 'hosts'), '--synthetic', String(count)],
       ...['--workers', String(workersEach)],
     ]);
+  }
+
+  async #agent(uses: number, args: readonly string[]): Promise<number> {
+    const { token } = await this.client.call('createJoinToken', { body: { uses } });
+    const file = join(this.data, 'join.token');
+    await writeFile(file, token, { mode: 0o600 });
+    const { url } = this.client.connection;
+    const to = ['--controller', url, '--join-token-file', file, '--name', 'bench'];
+    return this.#start(['agent', 'run', ...to, ...args]);
   }
 
   async #start(args: readonly string[]): Promise<number> {
