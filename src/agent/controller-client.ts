@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
+import { limiter } from '../platform/limiter.ts';
 import { joinResponseSchema, JOIN_PATH } from '../protocol/join.ts';
 import { problemSchema, type Problem } from '../protocol/problem.ts';
 
@@ -34,11 +35,15 @@ export class UnreadableError extends Error {
 /** A request that moves little is given up, and tried again, after this long. */
 const PATIENCE_MS = 60_000;
 const READ_BYTES = 2 ** 18;
+/** Jobs that send a part of their log at a time, whatever their number: each holds it in memory. */
+const LOGS_AT_A_TIME = 4;
 
 const storedSchema = z.object({ sha256: z.string() });
 
 /** The bulk data of an agent: logs and artifacts to the controller, sources from it. */
 export class ControllerClient {
+  /** Reads and sends a part of a log when it is its turn. */
+  readonly logTurn = limiter(LOGS_AT_A_TIME);
   readonly #base: URL;
   readonly #credential: string;
 

@@ -125,19 +125,15 @@ export class Delivery {
         const ended = this.#result;
         if (ended !== undefined && this.#offset >= ended.logBytes) return { kind: 'sent' };
         file ??= await openIfThere(this.#paths.log);
-        const bytes = await readFrom(file, this.#offset);
-        if (bytes.length > 0) {
-          const sent = await this.#persist(async () => {
-            const { signal } = this.#stop;
-            this.#offset = await this.#client.putLog(this.#job, this.#offset, bytes, signal);
-          });
-          if (sent.kind !== 'sent') return sent;
-        } else if (ended !== undefined) {
+        const before = this.#offset;
+        const sent = await this.#persist(() => this.#sendLog(file));
+        if (sent.kind !== 'sent') return sent;
+        if (this.#offset !== before) continue;
+        if (ended !== undefined) {
           const missing = ended.logBytes - this.#offset;
           return { kind: 'refused', reason: `its file lost its last ${missing} bytes` };
-        } else {
-          await this.#watch.next();
         }
+        await this.#watch.next();
       }
       return { kind: 'unwanted' };
     } catch (error) {
@@ -145,6 +141,16 @@ export class Delivery {
     } finally {
       await file?.close();
     }
+  }
+
+  /** Sends the next chunk, if there is one; few jobs at a time hold one in memory. */
+  #sendLog(file: FileHandle | undefined): Promise<void> {
+    return this.#client.logTurn(async () => {
+      const bytes = await readFrom(file, this.#offset);
+      if (bytes.length === 0) return;
+      const { signal } = this.#stop;
+      this.#offset = await this.#client.putLog(this.#job, this.#offset, bytes, signal);
+    });
   }
 
   /** Repeats until it succeeds or cannot succeed. */

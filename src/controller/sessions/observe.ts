@@ -1,4 +1,9 @@
-import { WORKER_STATES, type ObservedWorker, type WorkerState } from '../../domain/worker.ts';
+import {
+  WORKER_STATES,
+  mayHaveRun,
+  type ObservedWorker,
+  type WorkerState,
+} from '../../domain/worker.ts';
 import { findJob, startJob } from '../../db/queries/jobs.ts';
 import {
   findWorker,
@@ -101,7 +106,7 @@ async function observeJob(changes: Changes, row: WorkerRow, seen: ObservedWorker
     if (started) await changes.event('job', job.id, 'running');
   } else if (seen.state === 'failed' || seen.state === 'destroyed') {
     await loseJob(changes, job, {
-      ran: seen.jobId === job.id,
+      ran: seen.jobId === job.id || mayHaveRun(row.state),
       reason: seen.reason ?? 'its worker failed',
     });
   }
