@@ -15,11 +15,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   drivers: ['domain', 'platform'],
   images: ['domain', 'platform'],
   agent: ['domain', 'platform', 'protocol', 'images'],
+  builder: ['domain', 'platform', 'protocol'],
   controller: ['domain', 'platform', 'protocol', 'db'],
 };
 
 /** They take drivers as values, and so know the families' interfaces. */
-const TAKES_DRIVERS: ReadonlySet<string> = new Set(['agent', 'images']);
+const TAKES_DRIVERS: ReadonlySet<string> = new Set(['agent', 'builder', 'images']);
 
 const FAMILY_INTERFACE = /^drivers\/(\w+)\/\1\.ts$/;
 

@@ -17,6 +17,7 @@ import {
   type KeeperProgram,
 } from './keeper/control.ts';
 import { WORK_DIR } from './keeper/run-job.ts';
+import { readEnvironment } from './environment-file.ts';
 import { lookAtFiles } from './look-at-files.ts';
 import type { DirOf, Look, WorkerRuntime } from './runtime.ts';
 import { workerPaths, type WorkerPaths, type WorkerRecord } from './worker-dir.ts';
@@ -74,10 +75,16 @@ export class SandboxRuntime implements WorkerRuntime {
     const paths = this.#paths(worker);
     const environment: SandboxSpec = {
       name: worker.name,
-      homeDir: join(clone, 'home'),
-      prefixDir: join(clone, 'prefix'),
+      files: {
+        kind: 'home',
+        homeDir: join(clone, 'home'),
+        prefixDir: join(clone, 'prefix'),
+        prefixPath: PREFIX_PATH,
+      },
       tmpDir: paths.tmp,
-      prefixPath: PREFIX_PATH,
+      mounts: [],
+      network: 'host',
+      user: undefined,
       limits: worker.spec.limits,
     };
     await writeJson(paths.environment, environment);
@@ -126,7 +133,7 @@ export class SandboxRuntime implements WorkerRuntime {
     const [storeName, sandboxName] = driversOf(worker);
     this.#hasStarted(worker);
     await endKeeper(paths);
-    const environment = await readJson<SandboxSpec>(paths.environment);
+    const environment = await readEnvironment(paths.environment);
     if (environment !== undefined) {
       await (await this.#sandbox(sandboxName)).destroy(environment);
     }

@@ -96,30 +96,59 @@ export async function joinCgroup(name: string, pid: number): Promise<void> {
   }
 }
 
-/** Pids of the processes in the group. */
+/** Pids of the processes in the group and in groups made in it. */
 export async function cgroupProcesses(name: string): Promise<number[]> {
   const pids = new Set<number>();
   for (const { root } of await cgroupHierarchies()) {
-    const text = await readFile(join(root, name, 'cgroup.procs'), 'utf8').catch(() => '');
-    for (const line of text.split('\n')) if (line !== '') pids.add(Number(line));
+    for (const dir of await groupsIn(join(root, name))) {
+      const text = await readFile(join(dir, 'cgroup.procs'), 'utf8').catch(() => '');
+      for (const line of text.split('\n')) if (line !== '') pids.add(Number(line));
+    }
   }
   return [...pids];
 }
 
-/** Was a process of the group killed because the group ran out of memory? */
+/** The group's directory and those below it. */
+async function groupsIn(dir: string): Promise<string[]> {
+  const entries = await readdir(dir, { withFileTypes: true }).catch(() => []);
+  const below = entries
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => groupsIn(join(dir, name)));
+  return [dir, ...(await Promise.all(below)).flat()];
+}
+
+/**
+ * The group's path below the root of each hierarchy: for a program that makes a group in it by
+ * itself. Undefined where no groups can be made.
+ */
+export async function cgroupPath(name: string): Promise<string | undefined> {
+  return (await cgroupHierarchies()).length === 0 ? undefined : `/pomona/${name}`;
+}
+
+/** Was a process of the group, or of one made in it, killed because memory ran out? */
 export async function cgroupRanOutOfMemory(name: string): Promise<boolean> {
   for (const { root, version, controllers } of await cgroupHierarchies()) {
     if (!controllers.has('memory')) continue;
     const file = version === 2 ? 'memory.events' : 'memory.oom_control';
-    const text = await readFile(join(root, name, file), 'utf8').catch(() => '');
-    if (/^oom_kill [1-9]/m.test(text)) return true;
+    for (const dir of await groupsIn(join(root, name))) {
+      const text = await readFile(join(dir, file), 'utf8').catch(() => '');
+      if (/^oom_kill [1-9]/m.test(text)) return true;
+    }
   }
   return false;
 }
 
-/** Removes the group, with groups made in it. Its processes must be gone. Idempotent. */
+/**
+ * Removes the group, with groups made in it, from every hierarchy: programs that make groups of
+ * their own do so in more than those that limits need. Its processes must be gone. Idempotent.
+ */
 export async function removeCgroup(name: string): Promise<void> {
-  for (const { root } of await cgroupHierarchies()) await removeGroup(join(root, name));
+  const hierarchies = await cgroupHierarchies();
+  const roots = new Set(hierarchies.map(({ root }) => root));
+  if (hierarchies.some(({ version }) => version === 1)) {
+    for (const hierarchy of await readdir(MOUNT)) roots.add(join(MOUNT, hierarchy, 'pomona'));
+  }
+  for (const root of roots) await removeGroup(join(root, name));
 }
 
 async function removeGroup(dir: string): Promise<void> {

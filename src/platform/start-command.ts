@@ -11,34 +11,43 @@ interface Startable {
   readonly uid?: number;
   readonly gid?: number;
   admit?(pid: number): Promise<void>;
+  readonly handed?: string;
 }
 
 /**
  * Starts a command as the leader of a process group of its own, with its output on one pipe. A
  * command that waits to be admitted is first put under its limits, then let go. Throws when the
  * program cannot be started at all.
+ *
+ * What is handed over goes the same way, after the line.
  */
 export async function startCommand(
   launch: Startable,
   stdin: 'ignore' | 'pipe' = 'ignore',
 ): Promise<ChildProcess & { pid: number }> {
+  const gated = launch.admit !== undefined || launch.handed !== undefined;
   const child = spawn(launch.file, [...launch.args], {
     env: { ...launch.env },
     cwd: launch.cwd,
     detached: true,
-    stdio: [stdin, 'pipe', 'ignore', launch.admit === undefined ? 'ignore' : 'pipe'],
+    stdio: [stdin, 'pipe', 'ignore', gated ? 'pipe' : 'ignore'],
     ...(launch.uid === undefined ? {} : { uid: launch.uid }),
     ...(launch.gid === undefined ? {} : { gid: launch.gid }),
   });
   await once(child, 'spawn');
   const { pid } = child;
   if (pid === undefined) throw new Error(`${launch.file} has no pid`);
-  if (launch.admit !== undefined) {
+  if (gated) {
     const gate = child.stdio[3] as Writable;
     // A command killed while it waits leaves a gate that nobody reads: not an error of ours.
     gate.on('error', () => undefined);
-    await launch.admit(pid);
-    gate.end('\n');
+    try {
+      await launch.admit?.(pid);
+    } catch (error) {
+      child.kill('SIGKILL');
+      throw error;
+    }
+    gate.end(`\n${launch.handed ?? ''}`);
   }
   return Object.assign(child, { pid });
 }

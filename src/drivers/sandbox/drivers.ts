@@ -1,5 +1,6 @@
-import { bubblewrapDriver } from './bubblewrap.ts';
+import { bubblewrapDriver } from './bubblewrap/bubblewrap.ts';
 import { processDriver } from './process.ts';
+import { runcDriver } from './runc/runc.ts';
 import type { SandboxDriver } from './sandbox.ts';
 import { userDriver } from './user.ts';
 
@@ -7,5 +8,6 @@ import { userDriver } from './user.ts';
 export const SANDBOX_DRIVERS: Readonly<Record<string, SandboxDriver>> = {
   bubblewrap: bubblewrapDriver,
   process: processDriver,
+  runc: runcDriver,
   user: userDriver,
 };

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, readdir, readlink } from 'node:fs/promises';
 import { cgroupProcesses } from '../../platform/cgroup.ts';
 import { findProcesses, processIdentity, signalProcess } from '../../platform/process-table.ts';
 import { WORKER_VARIABLE } from './environment.ts';
@@ -8,7 +8,8 @@ const PATIENCE_MS = 10_000;
 
 /**
  * Kills every process of the worker until none is left: those in its control group, those that
- * carry its mark in their environment, and those of its own user. Throws when some survive 10 s.
+ * carry its mark in their environment or share a process namespace with one that does, and those
+ * of its own user. Throws when some survive 10 s.
  */
 export async function endProcesses(spec: SandboxSpec, uid: number | undefined): Promise<void> {
   const deadline = performance.now() + PATIENCE_MS;
@@ -47,8 +48,25 @@ async function livingProcesses(spec: SandboxSpec, uid: number | undefined): Prom
     ...(uid === undefined ? {} : { uid }),
   });
   for (const pid of marked) found.add(pid);
+  for (const pid of await namespaceMembers(marked)) found.add(pid);
   const living = await Promise.all(
     [...found].map(async (pid) => ((await processIdentity(pid)) === undefined ? [] : [pid])),
   );
   return living.flat();
+}
+
+/** Processes in the process namespaces, other than our own, that any of these is in. */
+async function namespaceMembers(pids: readonly number[]): Promise<number[]> {
+  if (process.platform !== 'linux' || pids.length === 0) return [];
+  const namespaceOf = (pid: number | 'self') => readlink(`/proc/${pid}/ns/pid`).catch(() => '');
+  const spaces = new Set(await Promise.all(pids.map(namespaceOf)));
+  spaces.delete('');
+  spaces.delete(await namespaceOf('self'));
+  if (spaces.size === 0) return [];
+  const members: number[] = [];
+  for (const entry of await readdir('/proc')) {
+    const pid = Number(entry);
+    if (Number.isInteger(pid) && spaces.has(await namespaceOf(pid))) members.push(pid);
+  }
+  return members;
 }

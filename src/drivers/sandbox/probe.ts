@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp } from 'node:fs/promises';
+import { chmod, lstat, mkdir, mkdtemp, readlink, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import type { DriverReport, Isolation } from '../../domain/host.ts';
 import { startCommand } from '../../platform/start-command.ts';
 import { removeTree } from '../../platform/tree.ts';
-import type { Launch, SandboxDriver, SandboxSpec } from './sandbox.ts';
+import type { HomeFiles, Launch, Mount, SandboxDriver, SandboxSpec } from './sandbox.ts';
 
 const TIMEOUT_MS = 10_000;
 
@@ -19,25 +19,27 @@ export async function probeSandbox(
 ): Promise<DriverReport> {
   const report = { name: driver.name, rank: driver.rank, isolation };
   const dir = await mkdtemp(join(tmpdir(), 'pomona-probe-'));
+  const sandbox = await driver.open();
+  const home = sandbox.capabilities.files.home;
   const spec: SandboxSpec = {
     name: `pomona-probe-${driver.name}-${process.pid}`,
-    homeDir: join(dir, 'home'),
-    prefixDir: join(dir, 'prefix'),
+    files: home ? homeIn(dir) : { kind: 'root', rootDir: join(dir, 'root') },
     tmpDir: join(dir, 'tmp'),
-    prefixPath: '/usr/local',
+    mounts: home ? [] : await systemMounts(),
+    network: 'host',
+    user: undefined,
     limits: {},
   };
-  const sandbox = await driver.open();
   try {
     await chmod(dir, 0o711);
-    await mkdir(spec.homeDir);
-    await mkdir(spec.prefixDir);
+    for (const part of ['home', 'prefix', 'root']) await mkdir(join(dir, part));
+    if (spec.files.kind === 'root') await linkSystem(spec.files.rootDir);
     await sandbox.prepare(spec);
     const printed = await printedBy(
       await sandbox.launch(spec, {
         argv: ['/bin/sh', '-c', 'echo works'],
         env: {},
-        workDir: '.',
+        workDir: home ? '.' : '/',
       }),
     );
     if (printed.trim() !== 'works') throw new Error(`a command in it printed: ${printed.trim()}`);
@@ -51,6 +53,34 @@ export async function probeSandbox(
     } finally {
       await removeTree(dir);
     }
+  }
+}
+
+function homeIn(dir: string): HomeFiles {
+  return {
+    kind: 'home',
+    homeDir: join(dir, 'home'),
+    prefixDir: join(dir, 'prefix'),
+    prefixPath: '/usr/local',
+  };
+}
+
+/** What makes a root file system of the host's own programs. */
+const SYSTEM = ['/usr', '/bin', '/lib', '/lib32', '/lib64'];
+
+async function systemMounts(): Promise<Mount[]> {
+  const mounts: Mount[] = [];
+  for (const dir of SYSTEM) {
+    const kind = await lstat(dir).catch(() => undefined);
+    if (kind?.isDirectory() === true) mounts.push({ source: dir, target: dir, readOnly: true });
+  }
+  return mounts;
+}
+
+async function linkSystem(rootDir: string): Promise<void> {
+  for (const dir of SYSTEM) {
+    const target = await readlink(dir).catch(() => undefined);
+    if (target !== undefined) await symlink(target, join(rootDir, dir));
   }
 }
 

@@ -11,6 +11,7 @@ import { askProcesses, endProcesses } from './end-processes.ts';
 import { commandEnvironment } from './environment.ts';
 import { probeSandbox } from './probe.ts';
 import type { Sandbox, SandboxCapabilities, SandboxDriver, SandboxSpec } from './sandbox.ts';
+import { assertSupported, homeFiles } from './supported.ts';
 import { ulimitsFor, wrapped } from './wrapper.ts';
 
 /**
@@ -47,26 +48,34 @@ class ProcessSandbox implements Sandbox {
         openFiles: true,
         processes: controllers.has('pids'),
       },
+      files: { home: true, root: false },
+      network: { host: true, none: false },
+      mounts: false,
+      fastSync: false,
+      userIds: 'one',
+      concurrent: true,
     };
   }
 
   async prepare(spec: SandboxSpec): Promise<void> {
+    assertSupported(this, spec);
     await mkdir(spec.tmpDir, { recursive: true });
     await makeCgroup(spec.name, spec.limits);
   }
 
   async launch(spec: SandboxSpec, command: Parameters<Sandbox['launch']>[1]) {
+    const files = homeFiles(spec);
     const gated = this.#controllers.size > 0;
     return {
       file: '/bin/sh',
       args: wrapped(command.argv, { gated, ulimits: ulimitsFor(spec, this.#controllers, false) }),
       env: commandEnvironment(spec, command, {
-        home: spec.homeDir,
-        prefix: spec.prefixDir,
+        home: files.homeDir,
+        prefix: files.prefixDir,
         tmp: spec.tmpDir,
         user: process.env['USER'] ?? 'worker',
       }),
-      cwd: join(spec.homeDir, command.workDir),
+      cwd: join(files.homeDir, command.workDir),
       ...(gated ? { admit: (pid: number) => joinCgroup(spec.name, pid) } : {}),
     };
   }

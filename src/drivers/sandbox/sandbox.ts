@@ -2,7 +2,8 @@ import type { DriverReport, Isolation } from '../../domain/host.ts';
 import type { Limits } from '../../domain/worker.ts';
 
 /**
- * A sandbox runs commands over one worker's clone: a home directory and a tools prefix.
+ * A sandbox runs commands over one clone: a home directory and a tools prefix, or a whole root
+ * file system.
  *
  * It lives in two processes: the agent prepares and destroys, the worker's keeper launches and
  * ends commands. Both know the environment only by `SandboxSpec`, so every method is a function of
@@ -14,8 +15,9 @@ export interface Sandbox {
   readonly capabilities: SandboxCapabilities;
 
   /**
-   * Makes what commands need around the clone: a user, a cgroup, owners of files. When it throws,
-   * `destroy` removes whatever was made.
+   * Makes what commands need around the clone: a user, a cgroup, owners of files, places for
+   * mounts. When it throws, `destroy` removes whatever was made. Throws `SandboxError` for a spec
+   * that the sandbox cannot honour.
    */
   prepare(spec: SandboxSpec): Promise<void>;
 
@@ -39,7 +41,8 @@ export interface Sandbox {
 
   /**
    * Removes everything `prepare` and the commands left outside the clone: user, cgroup, mounts,
-   * files in shared places (`/tmp`, `/var/tmp`, `/dev/shm`, IPC). Calls `killAll` first.
+   * containers, files in shared places (`/tmp`, `/var/tmp`, `/dev/shm`, IPC); the clone's
+   * directories are where the spec says. Calls `killAll` first.
    * Idempotent, also for a spec that was never prepared.
    */
   destroy(spec: SandboxSpec): Promise<void>;
@@ -47,30 +50,80 @@ export interface Sandbox {
 
 export interface SandboxCapabilities {
   readonly isolation: Isolation;
-  /** The image's prefix appears at `SandboxSpec.prefixPath`; otherwise only as `$POMONA_PREFIX`. */
+  /** The image's prefix appears at `HomeFiles.prefixPath`; otherwise only as `$POMONA_PREFIX`. */
   readonly mountsPrefix: boolean;
   /** Which limits are enforced, and how well. */
   readonly limits: Readonly<Record<'cpus' | 'memoryBytes' | 'openFiles' | 'processes', boolean>>;
+  /** Which kinds of files it takes. */
+  readonly files: Readonly<Record<SandboxFiles['kind'], boolean>>;
+  readonly network: Readonly<Record<SandboxSpec['network'], boolean>>;
+  readonly mounts: boolean;
+  /** `SandboxSpec.fastSync` has effect; otherwise it changes nothing. */
+  readonly fastSync: boolean;
+  /** User ids in a root file system: all of them, or one to which every file seems to belong. */
+  readonly userIds: 'all' | 'one';
+  /** Several environments at once; otherwise `prepare` throws `busy` while another is there. */
+  readonly concurrent: boolean;
 }
 
-/** One worker's environment. Plain data: it is written to a file. All paths are absolute. */
+/** One environment. Plain data: it is written to a file. All paths are absolute. */
 export interface SandboxSpec {
   /** `pomona-<fleet>-<worker id>`: the owned name of all that is made for it. */
   readonly name: string;
-  /** The clone's directories. The job owns both. */
+  readonly files: SandboxFiles;
+  /**
+   * A directory of the environment's own for what is needed around it. With `HomeFiles` it becomes
+   * the job's TMPDIR where the system names no other.
+   */
+  readonly tmpDir: string;
+  readonly mounts: readonly Mount[];
+  /** `none`: the loopback device only. */
+  readonly network: 'host' | 'none';
+  /** Who commands run as, in `RootFiles`; undefined there: 0, and with `HomeFiles` always. */
+  readonly user: { readonly uid: number; readonly gid: number } | undefined;
+  readonly limits: Limits;
+  /** Answer calls that wait for a disk (`fsync` and the like) at once: for what is thrown away. */
+  readonly fastSync?: boolean;
+}
+
+export type SandboxFiles = HomeFiles | RootFiles;
+
+/** The clone's directories in the host's own system. The job owns both. */
+export interface HomeFiles {
+  readonly kind: 'home';
   readonly homeDir: string;
   readonly prefixDir: string;
-  /** A directory of the worker's own for temporary files; becomes the job's TMPDIR. */
-  readonly tmpDir: string;
   /** Where the prefix is wanted inside, for sandboxes that can mount. */
   readonly prefixPath: string;
-  readonly limits: Limits;
+}
+
+/** A whole root file system. Its files keep their owners; what is in its `/tmp` stays there. */
+export interface RootFiles {
+  readonly kind: 'root';
+  readonly rootDir: string;
+}
+
+/**
+ * Shows a directory or file of the host inside. What is missing of a directory's target is made
+ * and stays; the place made for a file goes with the environment. Links in the target are followed
+ * as the inside would, never out of it.
+ */
+export interface Mount {
+  /** A directory that the job's user may write to unless `readOnly`, or a file (a secret). */
+  readonly source: string;
+  /** As the inside sees it. */
+  readonly target: string;
+  readonly readOnly: boolean;
 }
 
 export interface SandboxCommand {
   readonly argv: readonly string[];
+  /**
+   * With `RootFiles` this is the whole environment, but for a PATH and a HOME where it has none;
+   * with `HomeFiles` the environment's own variables are below it.
+   */
   readonly env: Readonly<Record<string, string>>;
-  /** Working directory relative to the home directory; it exists. */
+  /** It exists. Relative to the home directory; with `RootFiles` absolute. */
   readonly workDir: string;
 }
 
@@ -88,6 +141,10 @@ export interface Launch {
    * started process, then write the line. It puts the process under its limits.
    */
   admit?(pid: number): Promise<void>;
+  /**
+   * When present, write this to file descriptor 3 after the line and close it. It may hold secrets.
+   */
+  readonly handed?: string;
 }
 
 export interface SandboxDriver {
@@ -96,4 +153,24 @@ export interface SandboxDriver {
   /** Tries for real whether the sandbox works here: it runs a command in it. */
   probe(): Promise<DriverReport>;
   open(): Promise<Sandbox>;
+}
+
+/** Thrown by sandboxes for what a caller can do something about. */
+export class SandboxError extends Error {
+  /**
+   * - `unsupported`: the sandbox lacks a capability that the spec needs
+   * - `bad_mount`: a mount's source is missing, or its target cannot be there
+   * - `bad_command`: a command that cannot be started as it is written
+   * - `busy`: another environment holds what only one can have; try again when it is destroyed
+   * - `not_prepared`: `prepare` was not called, or the environment was destroyed
+   * - `unclean`: something of the environment could not be removed; `destroy` may be tried again
+   */
+  readonly code: 'unsupported' | 'bad_mount' | 'bad_command' | 'busy' | 'not_prepared' | 'unclean';
+  readonly retryable: boolean;
+  constructor(code: SandboxError['code'], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'SandboxError';
+    this.code = code;
+    this.retryable = code === 'busy' || code === 'unclean';
+  }
 }

@@ -12,8 +12,15 @@ import { askProcesses, endProcesses } from './end-processes.ts';
 import { agentPath, commandEnvironment } from './environment.ts';
 import { probeSandbox } from './probe.ts';
 import { assertReachable, reachablePath } from './reachable.ts';
-import type { Sandbox, SandboxCapabilities, SandboxDriver, SandboxSpec } from './sandbox.ts';
+import {
+  SandboxError,
+  type Sandbox,
+  type SandboxCapabilities,
+  type SandboxDriver,
+  type SandboxSpec,
+} from './sandbox.ts';
 import { cleanSharedPlaces } from './shared-places.ts';
+import { assertSupported, homeFiles } from './supported.ts';
 import { claimUid, releaseUid, uidOf } from './worker-users.ts';
 import { ulimitsFor, wrapped } from './wrapper.ts';
 
@@ -47,14 +54,21 @@ class UserSandbox implements Sandbox {
         openFiles: true,
         processes: true,
       },
+      files: { home: true, root: false },
+      network: { host: true, none: false },
+      mounts: false,
+      fastSync: false,
+      userIds: 'one',
+      concurrent: true,
     };
   }
 
   async prepare(spec: SandboxSpec): Promise<void> {
+    assertSupported(this, spec);
     if (process.getuid?.() !== 0) throw new Error('the user sandbox needs root');
     const uid = await claimUid(spec.name);
     await mkdir(spec.tmpDir, { recursive: true });
-    for (const dir of [spec.homeDir, spec.prefixDir, spec.tmpDir]) {
+    for (const dir of [homeFiles(spec).homeDir, homeFiles(spec).prefixDir, spec.tmpDir]) {
       await chownTree(dir, uid, uid);
       await chmod(dir, 0o700);
       await assertReachable(dir);
@@ -63,20 +77,23 @@ class UserSandbox implements Sandbox {
   }
 
   async launch(spec: SandboxSpec, command: Parameters<Sandbox['launch']>[1]) {
+    const files = homeFiles(spec);
     const uid = await uidOf(spec.name);
-    if (uid === undefined) throw new Error(`worker ${spec.name} has no user; it was not prepared`);
+    if (uid === undefined) {
+      throw new SandboxError('not_prepared', `${spec.name} has no user; it was not prepared`);
+    }
     const gated = this.#controllers.size > 0;
     return {
       file: '/bin/sh',
       args: wrapped(command.argv, { gated, ulimits: ulimitsFor(spec, this.#controllers, true) }),
       env: commandEnvironment(spec, command, {
-        home: spec.homeDir,
-        prefix: spec.prefixDir,
+        home: files.homeDir,
+        prefix: files.prefixDir,
         tmp: spec.tmpDir,
         user: `worker-${uid}`,
         path: await reachablePath(agentPath()),
       }),
-      cwd: join(spec.homeDir, command.workDir),
+      cwd: join(files.homeDir, command.workDir),
       uid,
       gid: uid,
       ...(gated ? { admit: (pid: number) => joinCgroup(spec.name, pid) } : {}),

@@ -1,0 +1,22 @@
+import { text } from 'node:stream/consumers';
+import { SANDBOX_DRIVERS } from '../../src/drivers/sandbox/drivers.ts';
+import type { SandboxCommand, SandboxSpec } from '../../src/drivers/sandbox/sandbox.ts';
+import { startCommand } from '../../src/platform/start-command.ts';
+
+/**
+ * A process of its own that runs one command in a sandbox: orders as JSON on standard input. It
+ * prints the command's output, then a line `ended CODE`. Tests kill it, or run it as someone else.
+ */
+const orders = JSON.parse(await text(process.stdin)) as {
+  driver: string;
+  spec: SandboxSpec;
+  command: SandboxCommand;
+};
+const driver = SANDBOX_DRIVERS[orders.driver];
+if (driver === undefined) throw new Error(`there is no sandbox ${orders.driver}`);
+const sandbox = await driver.open();
+await sandbox.prepare(orders.spec);
+const child = await startCommand(await sandbox.launch(orders.spec, orders.command));
+for await (const chunk of child.stdout ?? []) process.stdout.write(chunk as Buffer);
+process.stdout.write(`ended ${child.exitCode}\n`);
+await sandbox.destroy(orders.spec);
