@@ -39,7 +39,8 @@ const earlierSchema = z
 export async function readEnvironment(file: string): Promise<SandboxSpec | undefined> {
   const content = await readJson<unknown>(file);
   if (content === undefined) return undefined;
-  const parsed = z.union([environmentSchema, earlierSchema]).safeParse(content);
+  const earlier = typeof content === 'object' && content !== null && 'homeDir' in content;
+  const parsed = (earlier ? earlierSchema : environmentSchema).safeParse(content);
   if (parsed.success) return { ...parsed.data, user: parsed.data.user };
   throw new Error(`${file} does not hold a worker's environment: ${z.prettifyError(parsed.error)}`);
 }

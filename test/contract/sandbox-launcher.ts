@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { SANDBOX_DRIVERS } from '../../src/drivers/sandbox/drivers.ts';
 import type { SandboxCommand, SandboxSpec } from '../../src/drivers/sandbox/sandbox.ts';
@@ -17,6 +18,7 @@ if (driver === undefined) throw new Error(`there is no sandbox ${orders.driver}`
 const sandbox = await driver.open();
 await sandbox.prepare(orders.spec);
 const child = await startCommand(await sandbox.launch(orders.spec, orders.command));
+const exit = once(child, 'exit') as Promise<[number | null]>;
 for await (const chunk of child.stdout ?? []) process.stdout.write(chunk as Buffer);
-process.stdout.write(`ended ${child.exitCode}\n`);
+process.stdout.write(`ended ${(await exit)[0]}\n`);
 await sandbox.destroy(orders.spec);

@@ -11,7 +11,7 @@ import { askProcesses, endProcesses } from './end-processes.ts';
 import { commandEnvironment } from './environment.ts';
 import { probeSandbox } from './probe.ts';
 import type { Sandbox, SandboxCapabilities, SandboxDriver, SandboxSpec } from './sandbox.ts';
-import { assertSupported, homeFiles } from './supported.ts';
+import { assertStartable, assertSupported, homeFiles } from './supported.ts';
 import { ulimitsFor, wrapped } from './wrapper.ts';
 
 /**
@@ -64,6 +64,7 @@ class ProcessSandbox implements Sandbox {
   }
 
   async launch(spec: SandboxSpec, command: Parameters<Sandbox['launch']>[1]) {
+    assertStartable(command);
     const files = homeFiles(spec);
     const gated = this.#controllers.size > 0;
     return {

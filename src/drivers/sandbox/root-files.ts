@@ -32,6 +32,28 @@ export const ROOT_CAPABILITIES = [
   'CAP_SYS_CHROOT',
 ] as const;
 
+/** What of the kernel's own files tells of the host. */
+export const PROC_MASKED = [
+  '/proc/acpi',
+  '/proc/asound',
+  '/proc/kcore',
+  '/proc/keys',
+  '/proc/latency_stats',
+  '/proc/sched_debug',
+  '/proc/scsi',
+  '/proc/timer_list',
+  '/proc/timer_stats',
+];
+
+/** What root could change the host by: that these are root's is enough, no capability is needed. */
+export const PROC_READ_ONLY = [
+  '/proc/bus',
+  '/proc/fs',
+  '/proc/irq',
+  '/proc/sys',
+  '/proc/sysrq-trigger',
+];
+
 /** The spec's root file system, for a sandbox that was given one. */
 export function rootFiles(spec: SandboxSpec): RootFiles {
   if (spec.files.kind === 'root') return spec.files;

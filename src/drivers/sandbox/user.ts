@@ -20,7 +20,7 @@ import {
   type SandboxSpec,
 } from './sandbox.ts';
 import { cleanSharedPlaces } from './shared-places.ts';
-import { assertSupported, homeFiles } from './supported.ts';
+import { assertStartable, assertSupported, homeFiles } from './supported.ts';
 import { claimUid, releaseUid, uidOf } from './worker-users.ts';
 import { ulimitsFor, wrapped } from './wrapper.ts';
 
@@ -77,6 +77,7 @@ class UserSandbox implements Sandbox {
   }
 
   async launch(spec: SandboxSpec, command: Parameters<Sandbox['launch']>[1]) {
+    assertStartable(command);
     const files = homeFiles(spec);
     const uid = await uidOf(spec.name);
     if (uid === undefined) {

@@ -1,8 +1,9 @@
-import { existsSync } from 'node:fs';
+import { existsSync, lstatSync } from 'node:fs';
 import { lstat, readdir, readlink, realpath } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
 import { barrierAbove } from '../reachable.ts';
 import type { Shown } from '../mount-points.ts';
+import { PROC_MASKED, PROC_READ_ONLY } from '../root-files.ts';
 import type { HomeFiles, Mount, RootFiles, SandboxSpec } from '../sandbox.ts';
 
 /** Where a job sees its home. */
@@ -64,7 +65,14 @@ export async function homeView(
 
 /** A root file system, with the kernel's own over it. */
 export function rootView({ rootDir }: RootFiles, mounts: readonly Mount[]): string[] {
-  return ['--bind', rootDir, '/', '--proc', '/proc', '--dev', '/dev', ...binds(mounts)];
+  const args = ['--bind', rootDir, '/', '--proc', '/proc', '--dev', '/dev'];
+  for (const path of PROC_READ_ONLY) args.push('--ro-bind-try', path, path);
+  for (const path of PROC_MASKED) {
+    const kind = lstatSync(path, { throwIfNoEntry: false });
+    if (kind?.isDirectory() === true) args.push('--tmpfs', path, '--remount-ro', path);
+    else if (kind !== undefined) args.push('--ro-bind', '/dev/null', path);
+  }
+  return [...args, ...binds(mounts)];
 }
 
 function binds(mounts: readonly Mount[]): string[] {

@@ -1,22 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import { ROOT_CAPABILITIES } from '../root-files.ts';
+import { PROC_MASKED, PROC_READ_ONLY, ROOT_CAPABILITIES } from '../root-files.ts';
 import type { Mount, SandboxSpec } from '../sandbox.ts';
 
 /** Facts: the OCI runtime specification, config.md and config-linux.md, version 1.0.2. */
-
-const MASKED = [
-  '/proc/acpi',
-  '/proc/asound',
-  '/proc/kcore',
-  '/proc/keys',
-  '/proc/latency_stats',
-  '/proc/sched_debug',
-  '/proc/scsi',
-  '/proc/timer_list',
-  '/proc/timer_stats',
-];
-
-const READ_ONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
 /** Calls that wait for a disk. */
 const SYNC_CALLS = ['fdatasync', 'fsync', 'msync', 'sync', 'sync_file_range', 'syncfs'];
@@ -95,8 +81,8 @@ export async function ociConfig(
       gidMappings: await identity('gid_map'),
       ...(command.cgroup === undefined ? {} : { cgroupsPath: command.cgroup }),
       resources: { devices: [{ allow: false, access: 'rwm' }] },
-      maskedPaths: MASKED,
-      readonlyPaths: READ_ONLY,
+      maskedPaths: PROC_MASKED,
+      readonlyPaths: PROC_READ_ONLY,
       ...(spec.fastSync === true ? { seccomp: FAST_SYNC } : {}),
     },
   };

@@ -166,10 +166,11 @@ async function bundle(spec: SandboxSpec): Promise<string> {
 
 /**
  * A shell as first process: without one that reaps children and has handlers, the command would
- * itself be the process that signals do not reach.
+ * itself be the process that signals do not reach. It also joins both outputs in order, which runc
+ * reads from two pipes.
  */
 function underShell(argv: readonly string[]): string[] {
-  return ['/bin/sh', '-c', '"$@"; exit $?', 'sh', ...argv];
+  return ['/bin/sh', '-c', '"$@" 2>&1; exit $?', 'sh', ...argv];
 }
 
 async function containersOf(spec: SandboxSpec): Promise<string[]> {
