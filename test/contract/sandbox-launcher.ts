@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { SANDBOX_DRIVERS } from '../../src/drivers/sandbox/drivers.ts';
+import { macosDriver, type MacosKind } from '../../src/drivers/sandbox/macos-user/macos-user.ts';
 import type { SandboxCommand, SandboxSpec } from '../../src/drivers/sandbox/sandbox.ts';
 import { startCommand } from '../../src/platform/start-command.ts';
 
@@ -10,10 +11,12 @@ import { startCommand } from '../../src/platform/start-command.ts';
  */
 const orders = JSON.parse(await text(process.stdin)) as {
   driver: string;
+  macos?: MacosKind;
   spec: SandboxSpec;
   command: SandboxCommand;
 };
-const driver = SANDBOX_DRIVERS[orders.driver];
+const { macos } = orders;
+const driver = macos === undefined ? SANDBOX_DRIVERS[orders.driver] : macosDriver(macos);
 if (driver === undefined) throw new Error(`there is no sandbox ${orders.driver}`);
 const sandbox = await driver.open();
 await sandbox.prepare(orders.spec);

@@ -35,6 +35,10 @@ export interface Peculiarities {
   home?(spec: SandboxSpec): string;
   /** Fails when something of the environment is left that only this driver makes. */
   nothingLeft?(spec: SandboxSpec): void;
+  /** Where prefixes are wanted inside; /usr/local unless told. */
+  readonly prefixPath?: string;
+  /** For the process of `sandbox-launcher.ts`. */
+  readonly orders?: object;
   /** `process`: whatever the agent's user may touch. */
   readonly unprotected?: boolean;
   /** Commands see the host's processes and system. */
@@ -53,6 +57,7 @@ export function sandboxSuite(
   let made = 0;
   let sleeps = 0;
   const specs: SandboxSpec[] = [];
+  const prepared: SandboxSpec[] = [];
   const server = createServer((_request, response) => response.end('reached'));
   let port = 0;
 
@@ -83,7 +88,7 @@ export function sandboxSuite(
             kind,
             homeDir: join(dir, 'home'),
             prefixDir: join(dir, 'prefix'),
-            prefixPath: '/usr/local',
+            prefixPath: peculiar.prefixPath ?? '/usr/local',
           } as const);
     if (files.kind === 'root') {
       await mkdir(files.rootDir);
@@ -108,10 +113,16 @@ export function sandboxSuite(
     return spec;
   }
 
+  /** Where only one can be, the one before makes room. */
+  async function makeRoom(): Promise<void> {
+    if (capabilities.concurrent) return;
+    for (const spec of prepared.splice(0)) await sandbox.destroy(spec);
+  }
+
   async function environment(changes: Partial<SandboxSpec> = {}): Promise<SandboxSpec> {
-    // Where only one can be, the one before makes room.
-    if (!capabilities.concurrent) for (const spec of specs) await sandbox.destroy(spec);
+    await makeRoom();
     const spec = await described(changes);
+    prepared.push(spec);
     await sandbox.prepare(spec);
     return spec;
   }
@@ -275,14 +286,14 @@ export function sandboxSuite(
   });
 
   test('what a killed process launched is ended and removed by another', async () => {
-    if (!capabilities.concurrent) for (const spec of specs) await sandbox.destroy(spec);
+    await makeRoom();
     const spec = await described();
     const seconds = longSleep();
     const script = `setsid sleep ${seconds} >/dev/null 2>&1 & echo started; exec sleep ${seconds}`;
     const launcher = spawn(process.execPath, [LAUNCHER], { stdio: ['pipe', 'pipe', 'inherit'] });
     const exit = once(launcher, 'exit');
     const command = { argv: ['sh', '-c', script], env: {}, workDir };
-    launcher.stdin.end(JSON.stringify({ driver: name, spec, command }));
+    launcher.stdin.end(JSON.stringify({ driver: name, spec, command, ...peculiar.orders }));
     await once(launcher.stdout, 'data');
     launcher.kill('SIGKILL');
     await exit;
@@ -292,6 +303,7 @@ export function sandboxSuite(
   });
 
   test('a kind of files, a network or mounts that it does not declare are refused', async () => {
+    await makeRoom();
     const refused: Partial<SandboxSpec>[] = [];
     if (!capabilities.network.none) refused.push({ network: 'none' });
     if (!capabilities.mounts) {
@@ -406,7 +418,7 @@ export function sandboxSuite(
       await symlink(`${'../'.repeat(20)}`, join(dir, 'relative'));
       await symlink('loop', join(dir, 'loop'));
       for (const link of ['absolute', 'relative', 'loop']) {
-        if (!capabilities.concurrent) await sandbox.destroy(spec);
+        await makeRoom();
         const target = `${inside(spec)}/${link}/var/tmp/${marker}`;
         const linked = { ...spec, mounts: [{ source: cache, target, readOnly: false }] };
         const error = await sandbox.prepare(linked).then(
@@ -424,6 +436,7 @@ export function sandboxSuite(
     });
 
     test('a mount that cannot be says which and why', { skip }, async () => {
+      await makeRoom();
       const spec = await described();
       const home = inside(spec);
       const { files } = spec;

@@ -9,7 +9,7 @@ import {
   stat,
   writeFile,
 } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { isMissing, readJson, writeJson } from '../../platform/atomic-file.ts';
 import { removeTree } from '../../platform/tree.ts';
 import { SandboxError, type Mount, type SandboxSpec } from './sandbox.ts';
@@ -198,7 +198,9 @@ async function privateCopy(
 ): Promise<string> {
   const dir = secretsDir(spec);
   await mkdir(dir, { recursive: true, mode: 0o700 });
-  const copy = join(dir, String(index));
+  const name = basename(source);
+  const first = spec.mounts.findIndex((mount) => basename(mount.source) === name);
+  const copy = join(dir, first === index ? name : `${index}-${name}`);
   await rm(copy, { force: true });
   await copyFile(source, copy);
   await chmod(copy, 0o400);

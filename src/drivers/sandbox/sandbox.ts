@@ -109,7 +109,11 @@ export interface RootFiles {
  * as the inside would, never out of it.
  */
 export interface Mount {
-  /** A directory that the job's user may write to unless `readOnly`, or a file (a secret). */
+  /**
+   * A directory, which with `HomeFiles` is given to the job's user unless `readOnly`, and with
+   * `RootFiles` belongs to whom the caller gave it; or a file (a secret), of which the job's user
+   * gets a copy of mode 0400.
+   */
   readonly source: string;
   /** As the inside sees it. */
   readonly target: string;

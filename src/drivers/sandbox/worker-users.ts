@@ -1,6 +1,7 @@
 import { mkdir, readdir, readlink, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isMissing } from '../../platform/atomic-file.ts';
+import { SandboxError } from './sandbox.ts';
 
 /** User ids given to workers, one each; group ids are the same numbers. No passwd entry is made. */
 const FIRST_UID = 61_000;
@@ -25,14 +26,20 @@ export async function uidOf(name: string): Promise<number | undefined> {
   return undefined;
 }
 
-/** Gives the worker a uid of its own, the same at each call. Needs root. */
-export async function claimUid(name: string): Promise<number> {
+/**
+ * Gives the worker a uid of its own, the same at each call. Needs root. Throws `SandboxError` `busy`
+ * when all that it may have are taken.
+ */
+export async function claimUid(
+  name: string,
+  { first, last }: { first: number; last: number } = { first: FIRST_UID, last: LAST_UID },
+): Promise<number> {
   if (process.getuid?.() !== 0) throw new Error('only root can give a worker a user of its own');
   const mine = await uidOf(name);
   if (mine !== undefined) return mine;
   await mkdir(CLAIMS, { recursive: true, mode: 0o700 });
   const taken = new Set(await claims());
-  for (let uid = FIRST_UID; uid <= LAST_UID; uid += 1) {
+  for (let uid = first; uid <= last; uid += 1) {
     if (taken.has(String(uid))) continue;
     try {
       await symlink(name, join(CLAIMS, String(uid)));
@@ -41,7 +48,13 @@ export async function claimUid(name: string): Promise<number> {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
   }
-  throw new Error(`all uids from ${FIRST_UID} to ${LAST_UID} are claimed in ${CLAIMS}`);
+  const holder = first === last ? await readlink(join(CLAIMS, String(first))).catch(() => '') : '';
+  throw new SandboxError(
+    'busy',
+    first === last
+      ? `user ${first} belongs to ${holder} until that is destroyed (${CLAIMS}/${first})`
+      : `all uids from ${first} to ${last} are claimed in ${CLAIMS}`,
+  );
 }
 
 /** Gives the worker's uid back. Nothing of it may be left. Idempotent. */

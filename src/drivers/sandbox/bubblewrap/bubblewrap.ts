@@ -114,7 +114,10 @@ class BubblewrapSandbox implements Sandbox {
         await assertReachable(dir);
       }
     }
-    await this.#homeMounts(spec, files);
+    for (const { source, readOnly } of await this.#homeMounts(spec, files)) {
+      const uid = this.#asRoot && !readOnly ? await uidOf(spec.name) : undefined;
+      if (uid !== undefined) await chownTree(source, uid, uid);
+    }
   }
 
   async #homeMounts(spec: SandboxSpec, files: HomeFiles): Promise<Mount[]> {
