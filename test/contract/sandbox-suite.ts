@@ -29,6 +29,9 @@ import { makeRoot, staticBusybox } from './root-file-system.ts';
 const LAUNCHER = fileURLToPath(new URL('sandbox-launcher.ts', import.meta.url));
 const ON_ROOT_ONLY = { uid: 1000, gid: 1000 };
 
+/** What is different of a spec, where that depends on it. */
+type Changes = Partial<SandboxSpec> | ((spec: SandboxSpec) => Partial<SandboxSpec>);
+
 /** What the suite must know of a driver that its capabilities do not say. */
 export interface Peculiarities {
   /** Where a job sees its home. */
@@ -75,7 +78,7 @@ export function sandboxSuite(
   });
 
   /** A spec with files that are there, not prepared. */
-  async function described(changes: Partial<SandboxSpec> = {}): Promise<SandboxSpec> {
+  async function described(changes: Changes = {}): Promise<SandboxSpec> {
     made += 1;
     const own = `pomona-test-${name}-${kind}-${process.pid}-${made}`;
     const dir = join(base, own);
@@ -107,10 +110,10 @@ export function sandboxSuite(
       network: 'host',
       user: undefined,
       limits: {},
-      ...changes,
     };
-    specs.push(spec);
-    return spec;
+    const whole = { ...spec, ...(typeof changes === 'function' ? changes(spec) : changes) };
+    specs.push(whole);
+    return whole;
   }
 
   /** Where only one can be, the one before makes room. */
@@ -119,7 +122,7 @@ export function sandboxSuite(
     for (const spec of prepared.splice(0)) await sandbox.destroy(spec);
   }
 
-  async function environment(changes: Partial<SandboxSpec> = {}): Promise<SandboxSpec> {
+  async function environment(changes: Changes = {}): Promise<SandboxSpec> {
     await makeRoom();
     const spec = await described(changes);
     prepared.push(spec);
@@ -366,11 +369,12 @@ export function sandboxSuite(
 
     test('what is written to a mount stays, at targets that did not exist', { skip }, async () => {
       const cache = await source('cache');
-      const first = await described();
-      const target = `${inside(first)}/.cache/deep/er`;
-      const mounts = [{ source: cache, target, readOnly: false }];
-      await sandbox.destroy(first);
-      const spec = await environment({ mounts, user: kind === 'root' ? ON_ROOT_ONLY : undefined });
+      const user = kind === 'root' ? ON_ROOT_ONLY : undefined;
+      const spec = await environment((of) => ({
+        user,
+        mounts: [{ source: cache, target: `${inside(of)}/.cache/deep/er`, readOnly: false }],
+      }));
+      const target = spec.mounts[0]?.target;
       const script = `cat ${target}/there; echo after > ${target}/new && echo written`;
       assert.equal(await (await run(spec, script)).printed(), 'before\nwritten\n');
       await sandbox.destroy(spec);
@@ -380,8 +384,10 @@ export function sandboxSuite(
 
     test('a read-only mount can be read and not written', { skip }, async () => {
       const cache = await source('read-only');
-      const target = `${inside(await described())}/shared`;
-      const spec = await environment({ mounts: [{ source: cache, target, readOnly: true }] });
+      const spec = await environment((of) => ({
+        mounts: [{ source: cache, target: `${inside(of)}/shared`, readOnly: true }],
+      }));
+      const target = spec.mounts[0]?.target;
       const script = `cat ${target}/there; echo x 2>&1 > ${target}/new; rm -f ${target}/there; true`;
       assert.match(await (await run(spec, script)).printed(), /^before\n/);
       await sandbox.destroy(spec);
@@ -391,10 +397,11 @@ export function sandboxSuite(
     test('a secret is a file that only the job reads, gone with it', { skip }, async () => {
       const secret = join(base, `secret-${made}`);
       await writeFile(secret, 'pass word\n', { mode: 0o600 });
-      const target = `${inside(await described())}/secrets/token`;
-      const mounts = [{ source: secret, target, readOnly: true }];
-      const user = kind === 'root' ? ON_ROOT_ONLY : undefined;
-      const spec = await environment({ mounts, user });
+      const spec = await environment((of) => ({
+        user: kind === 'root' ? ON_ROOT_ONLY : undefined,
+        mounts: [{ source: secret, target: `${inside(of)}/secrets/token`, readOnly: true }],
+      }));
+      const target = spec.mounts[0]?.target;
       const script = `cat ${target}; ls -ln ${target} | cut -c1-10; id -u; ls -ln ${target} | awk '{ print $3 }'`;
       const lines = (await (await run(spec, script)).printed()).split('\n');
       assert.deepEqual(lines.slice(0, 2), ['pass word', '-r--------']);

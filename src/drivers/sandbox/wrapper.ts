@@ -27,7 +27,8 @@ export function wrapped(
     if (value !== undefined) lines.push(`ulimit -${flag} ${Math.floor(value)} || exit 125`);
   }
   if (options.rest === 'pipe') {
-    lines.push('exec 5<&0', 'cat <&3 | { exec 3<&0 <&5 5<&-; exec "$@" 2>&1; }');
+    // This shell stays: asked to end, it waits until the command has.
+    lines.push('exec 5<&0', 'trap : TERM', 'cat <&3 | { exec 3<&0 <&5 5<&-; exec "$@" 2>&1; }');
   } else {
     lines.push('exec "$@" 2>&1');
   }

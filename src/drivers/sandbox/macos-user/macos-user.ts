@@ -45,13 +45,16 @@ export interface MacosKind {
   readonly homes: string | undefined;
 }
 
+/** Below `user`: workers get these where a pool names them, since no sandbox-exec works in another. */
+const RANKS = { one: 3, several: 4 } as const;
+
 /**
  * One environment at a time, as user `mac1000`, its home at /Users/mac1000 and its prefix where the
  * image wants it: for files that hold their own paths, as Homebrew's and opam's do.
  */
 export const macosUserDriver = macosDriver({
   name: 'macos-user',
-  rank: 6,
+  rank: RANKS.one,
   uids: { first: 1000, last: 1000 },
   homes: '/Users',
 });
@@ -59,7 +62,7 @@ export const macosUserDriver = macosDriver({
 /** Several environments at once, a user each; homes and prefixes are used where the clones are. */
 export const macosUsersDriver = macosDriver({
   name: 'macos-users',
-  rank: 7,
+  rank: RANKS.several,
   uids: { first: 61_000, last: 64_999 },
   homes: undefined,
 });
