@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import {
@@ -325,12 +325,16 @@ export function sandboxSuite(
     }
   });
 
-  test('a command without words, or with a NUL in one, is refused', async () => {
+  test('a command without words, with a NUL in one, or an odd variable is refused', async () => {
     const spec = await environment();
     for (const argv of [[], ['a\0b']]) {
       await assert.rejects(sandbox.launch(spec, { argv, env: {}, workDir }), {
         code: 'bad_command',
       });
+    }
+    for (const name of ['', 'a=b']) {
+      const odd = { argv: ['true'], env: { [name]: 'x' }, workDir };
+      await assert.rejects(sandbox.launch(spec, odd), { code: 'bad_command' });
     }
   });
 
@@ -594,6 +598,15 @@ export function sandboxSuite(
       for (const attempt of attempts) {
         assert.notEqual((await run(spec, attempt)).code, 0, attempt);
       }
+    });
+
+    test('a command gets its standard input and outputs, and no file that the sandbox opened', async () => {
+      const spec = await environment({ fastSync: true });
+      // What any child of this process gets, and the directory that `ls` reads.
+      const usual = spawnSync('ls', ['/proc/self/fd'], { encoding: 'utf8' }).stdout.split('\n');
+      const printed = await (await run(spec, ['ls', '/proc/self/fd'])).printed();
+      const more = printed.split('\n').filter((file) => !usual.includes(file));
+      assert.deepEqual(more, []);
     });
 
     test('no process is seen but one’s own, and nothing of the host’s files', async () => {

@@ -37,5 +37,9 @@ export function assertStartable(command: SandboxCommand): void {
   if (bad !== undefined) {
     throw new SandboxError('bad_command', 'a command, its environment and directory hold no NUL');
   }
+  const name = Object.keys(command.env).find((key) => key === '' || key.includes('='));
+  if (name !== undefined) {
+    throw new SandboxError('bad_command', `${JSON.stringify(name)} cannot name a variable`);
+  }
   if (command.argv.length === 0) throw new SandboxError('bad_command', 'the command is empty');
 }

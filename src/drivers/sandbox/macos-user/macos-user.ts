@@ -130,7 +130,7 @@ class MacosUserSandbox implements Sandbox {
     await killUser(uid);
     await this.#undo(spec);
     await chmod(homeDir, 0o700);
-    await chmod(prefixDir, 0o755);
+    await chmod(prefixDir, this.#kind.homes === undefined ? 0o700 : 0o755);
     await chownTree(homeDir, uid, uid);
     await chownTree(prefixDir, uid, uid);
     await assertReachable(homeDir);
