@@ -60,6 +60,16 @@ async function findHierarchies(): Promise<Hierarchy[]> {
   return hierarchies;
 }
 
+/** Whether groups with these controllers have a limit of these to enforce. */
+export function enforceable(limits: Limits, controllers: ReadonlySet<string>): boolean {
+  const { cpus, memoryBytes, processes } = limits;
+  return (
+    (cpus !== undefined && controllers.has('cpu')) ||
+    (memoryBytes !== undefined && controllers.has('memory')) ||
+    (processes !== undefined && controllers.has('pids'))
+  );
+}
+
 /** Makes the group of that name with its limits. Idempotent. */
 export async function makeCgroup(name: string, limits: Limits): Promise<void> {
   for (const hierarchy of await cgroupHierarchies()) {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import {
   cgroupControllers,
   cgroupRanOutOfMemory,
+  enforceable,
   joinCgroup,
   makeCgroup,
   removeCgroup,
@@ -36,7 +37,15 @@ import { claimUid, releaseUid, uidOf } from '../worker-users.ts';
 import { ulimitsFor, wrapped } from '../wrapper.ts';
 import { fastSyncFilter } from './fast-sync.ts';
 import { giveAllIds } from './identity-map.ts';
-import { HOME, homeView, namespaces, rootView, shownWithHome, temporaryDirs } from './view.ts';
+import {
+  HOME,
+  homeView,
+  namespaces,
+  rootView,
+  shownWithHome,
+  systemView,
+  temporaryDirs,
+} from './view.ts';
 
 /**
  * Linux namespaces by bubblewrap, in one of two ways: the host's system read-only with a home,
@@ -66,6 +75,8 @@ class BubblewrapSandbox implements Sandbox {
   readonly #controllers: ReadonlySet<string>;
   readonly #asRoot = process.getuid?.() === 0;
   readonly #filter = fastSyncFilter();
+  /** What all workers with a home see alike, found out once. */
+  #systemView: Promise<readonly string[]> | undefined;
 
   constructor(controllers: ReadonlySet<string>) {
     this.#controllers = controllers;
@@ -100,7 +111,15 @@ class BubblewrapSandbox implements Sandbox {
     if (spec.fastSync === true && this.#filter !== undefined) {
       await writeFile(filterPath(spec), this.#filter, { mode: 0o644 });
     }
-    await makeCgroup(spec.name, spec.limits);
+    if (this.#grouped(spec)) await makeCgroup(spec.name, spec.limits);
+  }
+
+  /**
+   * Whether a control group has a limit to enforce. Nothing leaves a worker's process namespace, so
+   * its processes are found without one; and joining one takes the kernel some 15 ms.
+   */
+  #grouped({ limits }: SandboxSpec): boolean {
+    return enforceable(limits, this.#controllers);
   }
 
   async #prepareHome(spec: SandboxSpec, files: HomeFiles): Promise<void> {
@@ -155,7 +174,8 @@ class BubblewrapSandbox implements Sandbox {
     const view = [
       '--unshare-user',
       ...namespaces(spec),
-      ...(await homeView(spec, files, mounts, this.#asRoot)),
+      ...(await (this.#systemView ??= systemView(this.#asRoot))),
+      ...(await homeView(spec, files, mounts)),
       ...['--chdir', join(HOME, command.workDir)],
     ];
     const args = this.#wrap(spec, [bwrap, ...view], throughShell(command.argv), true);
@@ -205,7 +225,7 @@ class BubblewrapSandbox implements Sandbox {
       env: launcherEnvironment(spec),
       cwd: '/',
       handed: ['--clearenv', ...sets].map((word) => `${word}\0`).join(''),
-      ...(this.#controllers.size > 0 ? { admit: (pid: number) => joinCgroup(spec.name, pid) } : {}),
+      ...(this.#grouped(spec) ? { admit: (pid: number) => joinCgroup(spec.name, pid) } : {}),
     };
   }
 

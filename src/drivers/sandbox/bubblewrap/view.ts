@@ -35,14 +35,8 @@ export function namespaces(spec: SandboxSpec): string[] {
   return [...args, '--die-with-parent', '--new-session', '--hostname', 'worker'];
 }
 
-/** The host's system read-only, with the home, prefix and temporary directories of the spec. */
-export async function homeView(
-  spec: SandboxSpec,
-  files: HomeFiles,
-  mounts: readonly Mount[],
-  asRoot: boolean,
-): Promise<string[]> {
-  const [tmp, varTmp] = temporaryDirs(spec);
+/** The host's system and tools, read-only, over which `homeView` goes. */
+export async function systemView(asRoot: boolean): Promise<string[]> {
   const args = ['--proc', '/proc', '--dev', '/dev', '--tmpfs', '/run', '--dir', '/home'];
   args.push('--dir', '/root');
   for (const dir of SYSTEM) {
@@ -55,7 +49,18 @@ export async function homeView(
   const resolver = await realpath('/etc/resolv.conf').catch(() => '');
   if (resolver.startsWith('/run/'))
     args.push('--ro-bind-try', dirname(resolver), dirname(resolver));
-  args.push('--bind', tmp, '/tmp', '--bind', varTmp, '/var/tmp', '--bind', files.homeDir, HOME);
+  return args;
+}
+
+/** The home, prefix and temporary directories of the spec, with its mounts. */
+export async function homeView(
+  spec: SandboxSpec,
+  files: HomeFiles,
+  mounts: readonly Mount[],
+): Promise<string[]> {
+  const [tmp, varTmp] = temporaryDirs(spec);
+  const args = ['--bind', tmp, '/tmp', '--bind', varTmp, '/var/tmp'];
+  args.push('--bind', files.homeDir, HOME);
   const inPrefix = mounts.some(({ target }) => target.startsWith(`${files.prefixPath}/`));
   if (inPrefix || (await readdir(files.prefixDir)).length > 0) {
     args.push('--bind', files.prefixDir, files.prefixPath);
