@@ -125,6 +125,29 @@ async function openUp(directory: Buffer): Promise<void> {
   }
 }
 
+/** Bytes that a tree takes on its disk; a file with several names counts once. */
+export async function treeBytes(path: string): Promise<number> {
+  const limit = limiter(CONCURRENCY);
+  const linked = new Set<string>();
+  const BLOCK = 512;
+  const visit = async (at: Buffer): Promise<number> => {
+    const stats = await limit(() => lstat(at));
+    if (!stats.isDirectory() && stats.nlink > 1) {
+      const key = `${stats.dev}:${stats.ino}`;
+      if (linked.has(key)) return 0;
+      linked.add(key);
+    }
+    let bytes = stats.blocks * BLOCK;
+    if (!stats.isDirectory()) return bytes;
+    const names = await limit(() => readdir(at, { encoding: 'buffer' }));
+    for (const each of await Promise.all(names.map((name) => visit(child(at, name))))) {
+      bytes += each;
+    }
+    return bytes;
+  };
+  return visit(Buffer.from(path));
+}
+
 /** Gives everything in a tree to a user and group, without following links. */
 export async function chownTree(path: string, uid: number, gid: number): Promise<void> {
   const limit = limiter(CONCURRENCY);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
   chmod,
@@ -148,7 +149,68 @@ function storeContract(driver: StoreDriver, disk: LoopFileSystem | undefined): v
     });
     await assert.rejects(failing, /no more/);
     assert.equal(await store.hasSnapshot('broken'), false);
-    assert.deepEqual(await readdir(join(root, 'new')), []);
+    assert.deepEqual(await unfinished(root), []);
+  });
+
+  test('a clone that is committed is a snapshot, and a clone no more', async () => {
+    await store.createSnapshot('parent', (dir) => writeFile(join(dir, 'file'), 'parent'));
+    const clone = await store.clone('parent', 'step');
+    await writeFile(join(clone, 'file'), 'child');
+    await store.commit('step', 'child');
+    assert.equal((await store.listClones()).includes('step'), false);
+    assert.equal(
+      await store.withSnapshot('child', (dir) => readFile(join(dir, 'file'), 'utf8')),
+      'child',
+    );
+    const second = await store.clone('child', 'second');
+    assert.equal(await readFile(join(second, 'file'), 'utf8'), 'child');
+    await writeFile(join(second, 'file'), 'grandchild');
+    await store.commit('second', 'grandchild');
+    assert.equal(
+      await store.withSnapshot('child', (dir) => readFile(join(dir, 'file'), 'utf8')),
+      'child',
+    );
+  });
+
+  test('of two that commit the same, the first stays and the other is dropped', async () => {
+    for (const name of ['first', 'second']) {
+      const clone = await store.createClone(name);
+      await writeFile(join(clone, 'file'), name);
+      await store.commit(name, 'committed');
+    }
+    assert.equal(
+      await store.withSnapshot('committed', (dir) => readFile(join(dir, 'file'), 'utf8')),
+      'first',
+    );
+    assert.deepEqual(
+      (await store.listClones()).filter((name) => ['first', 'second'].includes(name)),
+      [],
+    );
+    await store.commit('first', 'committed');
+    await assert.rejects(store.commit('first', 'never'), { code: 'clone_missing' });
+    await assert.rejects(
+      store.withSnapshot('never', async () => undefined),
+      { code: 'snapshot_missing' },
+    );
+  });
+
+  test('it tells how much room there is and how much a snapshot takes', async () => {
+    const { totalBytes, freeBytes } = await store.diskSpace();
+    assert(freeBytes > 0 && freeBytes < totalBytes);
+    await store.createSnapshot('big', (dir) => writeFile(join(dir, 'file'), randomBytes(2 ** 20)));
+    const bytes = await store.snapshotBytes('big');
+    assert(bytes >= 2 ** 20 && bytes < 2 ** 21, `${bytes} bytes`);
+  });
+
+  test('what a living process is making is not taken for junk', async () => {
+    let other: Store | undefined;
+    await store.createSnapshot('slow', async (dir) => {
+      await writeFile(join(dir, 'file'), 'whole');
+      other = driver.open(root);
+      await other.recover();
+    });
+    const clone = await (other ?? store).clone('slow', 'of-slow');
+    assert.equal(await readFile(join(clone, 'file'), 'utf8'), 'whole');
   });
 
   test('cloning what is not there says so', async () => {
@@ -187,12 +249,12 @@ function storeContract(driver: StoreDriver, disk: LoopFileSystem | undefined): v
       { stdio: ['ignore', 'pipe', 'inherit'] },
     );
     await once(child.stdout, 'data');
-    await waitFor(async () => (await readdir(join(root, 'new'))).length > 0);
+    await waitFor(async () => (await unfinished(root)).length > 0);
     child.kill('SIGKILL');
     await once(child, 'exit');
     const again = driver.open(root);
     await again.recover();
-    assert.deepEqual(await readdir(join(root, 'new')), []);
+    assert.deepEqual(await unfinished(root), []);
     const whole = await again.clone('many', 'victim');
     assert.equal((await readdir(whole)).length, 3000);
   });
@@ -217,7 +279,7 @@ test('a full disk is told as such and leaves nothing half-made', async (context)
       },
     );
     assert.equal((await store.listClones()).includes('b'), false);
-    assert.deepEqual(await readdir(join(disk.dir, 'store', 'new')), []);
+    assert.deepEqual(await unfinished(disk.dir, 'store'), []);
   } finally {
     disk.remove();
   }
@@ -229,4 +291,13 @@ async function waitFor(condition: () => Promise<boolean>): Promise<void> {
     assert.ok(Date.now() < deadline, 'it did not happen within 20 s');
     await new Promise((resolve) => setImmediate(resolve));
   }
+}
+
+/** What is being made in a store of directories. */
+async function unfinished(root: string): Promise<string[]> {
+  const owners = await readdir(join(root, 'new'));
+  const made = await Promise.all(
+    owners.map((owner) => readdir(join(root, 'new', owner)).catch(() => [])),
+  );
+  return made.flat();
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { isMissing } from '../../platform/atomic-file.ts';
 import { removeTree } from '../../platform/tree.ts';
-import { DirectoryStore } from './directory-store.ts';
+import { DirectoryStore, directoryCapabilities } from './directory-store.ts';
 import { probeStore } from './probe.ts';
 import type { StoreDriver } from './store.ts';
 
@@ -25,7 +25,7 @@ export const btrfsDriver: StoreDriver = {
       'needs btrfs-progs, root, and the data directory on Btrfs',
     ),
   open: (root) =>
-    new DirectoryStore('btrfs', { cloning: 'snapshot' }, root, {
+    new DirectoryStore('btrfs', directoryCapabilities('snapshot'), root, {
       make: (dir) => btrfs('subvolume', 'create', dir),
       copy: async (from, to) => {
         await btrfs('subvolume', 'snapshot', from, to);

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { copyTree, removeTree } from '../../platform/tree.ts';
-import { DirectoryStore } from './directory-store.ts';
+import { DirectoryStore, directoryCapabilities } from './directory-store.ts';
 import { probeStore } from './probe.ts';
 import type { StoreDriver } from './store.ts';
 
@@ -11,7 +11,7 @@ export const copyDriver: StoreDriver = {
   probe: (root) =>
     probeStore(copyDriver, root, 'copies every byte of the image for each worker', ''),
   open: (root) =>
-    new DirectoryStore('copy', { cloning: 'copy' }, root, {
+    new DirectoryStore('copy', directoryCapabilities('copy'), root, {
       make: async (dir) => void (await mkdir(dir, { mode: 0o711 })),
       copy: async (from, to, signal) => {
         await mkdir(to, { mode: 0o700 });

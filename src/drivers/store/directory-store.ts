@@ -1,6 +1,8 @@
-import { mkdir, readdir, rename, stat } from 'node:fs/promises';
+import { mkdir, readdir, rename, rmdir, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isMissing } from '../../platform/atomic-file.ts';
+import { isAlive, processIdentity } from '../../platform/process-table.ts';
+import { treeBytes } from '../../platform/tree.ts';
 import { StoreError, type Store, type StoreCapabilities } from './store.ts';
 
 /** The few operations in which stores made of directories differ. */
@@ -14,9 +16,14 @@ export interface DirectoryOperations {
   remove(dir: string): Promise<void>;
 }
 
+/** What every store of directories can do, whatever its way of cloning. */
+export function directoryCapabilities(cloning: StoreCapabilities['cloning']): StoreCapabilities {
+  return { cloning, childrenFirst: false, liveSnapshots: true };
+}
+
 /**
- * A store of directories: `snapshots/<id>`, `clones/<name>`, and `new/`, where everything is made
- * before a rename puts it in its place. What a crash leaves in `new/` is junk.
+ * A store of directories: `snapshots/<id>`, `clones/<name>`, and `new/<process>/`, where everything
+ * is made before a rename puts it in its place. What is in there when the process is gone is junk.
  */
 export class DirectoryStore implements Store {
   readonly name: string;
@@ -45,8 +52,19 @@ export class DirectoryStore implements Store {
     ] as const) {
       await mkdir(join(this.#root, part), { recursive: true, mode });
     }
-    for (const junk of await readdir(join(this.#root, 'new'))) {
-      await this.#operations.remove(join(this.#root, 'new', junk));
+    for (const owner of await readdir(join(this.#root, 'new'))) {
+      if (!(await isAlive(decodeURIComponent(owner)))) await this.#clear(owner);
+    }
+  }
+
+  /** Removes what a process that is gone was making. Others may be at it too. */
+  async #clear(owner: string): Promise<void> {
+    const dir = join(this.#root, 'new', owner);
+    try {
+      for (const junk of await readdir(dir)) await this.#operations.remove(join(dir, junk));
+      await rmdir(dir);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
     }
   }
 
@@ -57,6 +75,24 @@ export class DirectoryStore implements Store {
       await fill(dir);
     });
     await this.#operations.freeze(this.#snapshot(id), true);
+  }
+
+  async commit(cloneName: string, id: string): Promise<void> {
+    try {
+      await rename(this.#clone(cloneName), this.#snapshot(id));
+    } catch (error) {
+      if (!isTaken(error) && !isMissing(error)) throw this.#translate(error);
+      if (await this.hasSnapshot(id)) return this.deleteClone(cloneName);
+      throw new StoreError('clone_missing', `store ${this.#root} has no clone ${cloneName}`, {
+        cause: error,
+      });
+    }
+    await this.#operations.freeze(this.#snapshot(id), true);
+  }
+
+  async withSnapshot<T>(id: string, read: (dir: string) => Promise<T>): Promise<T> {
+    await this.#expect(id);
+    return read(this.#snapshot(id));
   }
 
   async hasSnapshot(id: string): Promise<boolean> {
@@ -80,14 +116,19 @@ export class DirectoryStore implements Store {
   }
 
   async clone(id: string, cloneName: string, signal?: AbortSignal): Promise<string> {
-    if (!(await this.hasSnapshot(id))) {
-      throw new StoreError('snapshot_missing', `store ${this.#root} has no snapshot ${id}`);
-    }
+    await this.#expect(id);
     await this.deleteClone(cloneName);
     const dir = this.#clone(cloneName);
     await this.#makeAt(dir, `clone-${cloneName}`, (temporary) =>
       this.#operations.copy(this.#snapshot(id), temporary, signal),
     );
+    return dir;
+  }
+
+  async createClone(cloneName: string): Promise<string> {
+    await this.deleteClone(cloneName);
+    const dir = this.#clone(cloneName);
+    await this.#makeAt(dir, `clone-${cloneName}`, (temporary) => this.#operations.make(temporary));
     return dir;
   }
 
@@ -99,26 +140,41 @@ export class DirectoryStore implements Store {
     await this.#retire(this.#clone(cloneName), `old-clone-${cloneName}`);
   }
 
+  async diskSpace(): Promise<{ totalBytes: number; freeBytes: number }> {
+    const { bsize, blocks, bavail } = await statfs(this.#root);
+    return { totalBytes: blocks * bsize, freeBytes: bavail * bsize };
+  }
+
+  async snapshotBytes(id: string): Promise<number> {
+    await this.#expect(id);
+    return treeBytes(this.#snapshot(id));
+  }
+
+  async #expect(id: string): Promise<void> {
+    if (await this.hasSnapshot(id)) return;
+    throw new StoreError('snapshot_missing', `store ${this.#root} has no snapshot ${id}`);
+  }
+
   async #makeAt(
     place: string,
     temporaryName: string,
     make: (dir: string) => Promise<void>,
   ): Promise<void> {
-    const temporary = join(this.#root, 'new', temporaryName);
-    await this.#operations.remove(temporary);
+    const temporary = await this.#temporary(temporaryName);
     try {
       await make(temporary);
       await rename(temporary, place);
     } catch (error) {
       await this.#operations.remove(temporary);
+      // Another process was first, with the same content.
+      if (isTaken(error)) return;
       throw this.#translate(error);
     }
   }
 
   /** Out of its place first, so that a removal that is cut off leaves nothing that looks whole. */
   async #retire(place: string, temporaryName: string): Promise<void> {
-    const temporary = join(this.#root, 'new', temporaryName);
-    await this.#operations.remove(temporary);
+    const temporary = await this.#temporary(temporaryName);
     try {
       await rename(place, temporary);
     } catch (error) {
@@ -126,6 +182,16 @@ export class DirectoryStore implements Store {
       throw error;
     }
     await this.#operations.remove(temporary);
+  }
+
+  /** A place of this process's own where nothing is. */
+  async #temporary(name: string): Promise<string> {
+    const identity = await processIdentity(process.pid);
+    const own = join(this.#root, 'new', encodeURIComponent(identity ?? String(process.pid)));
+    await mkdir(own, { recursive: true, mode: 0o700 });
+    const temporary = join(own, name);
+    await this.#operations.remove(temporary);
+    return temporary;
   }
 
   #snapshot(id: string): string {
@@ -157,4 +223,10 @@ export class DirectoryStore implements Store {
         return error;
     }
   }
+}
+
+/** Something is at the place that a directory was to be renamed to. */
+function isTaken(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOTEMPTY' || code === 'EEXIST';
 }

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { copyTree, removeTree } from '../../platform/tree.ts';
-import { DirectoryStore } from './directory-store.ts';
+import { DirectoryStore, directoryCapabilities } from './directory-store.ts';
 import { probeStore } from './probe.ts';
 import type { StoreDriver } from './store.ts';
 
@@ -16,7 +16,7 @@ export const reflinkDriver: StoreDriver = {
       'put the data directory on APFS, XFS or Btrfs to have clones that share blocks',
     ),
   open: (root) =>
-    new DirectoryStore('reflink', { cloning: 'reflink' }, root, {
+    new DirectoryStore('reflink', directoryCapabilities('reflink'), root, {
       make: async (dir) => void (await mkdir(dir, { mode: 0o711 })),
       copy: async (from, to, signal) => {
         await mkdir(to, { mode: 0o700 });
