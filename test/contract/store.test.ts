@@ -279,7 +279,7 @@ test('a full disk is told as such and leaves nothing half-made', async (context)
       },
     );
     assert.equal((await store.listClones()).includes('b'), false);
-    assert.deepEqual(await unfinished(disk.dir, 'store'), []);
+    assert.deepEqual(await unfinished(join(disk.dir, 'store')), []);
   } finally {
     disk.remove();
   }
