@@ -9,7 +9,15 @@ const ON_LINUX = process.platform === 'linux';
 /** Processes looked at before others get their turn: about a millisecond. */
 const READ_AT_ONCE = 32;
 
-let bootId: string | undefined;
+let knownBoot: Promise<string> | undefined;
+
+/** What tells one start of the machine from every other. */
+export function bootId(): Promise<string> {
+  knownBoot ??= ON_LINUX
+    ? readFile('/proc/sys/kernel/random/boot_id', 'utf8').then((text) => text.trim())
+    : run('sysctl', ['-n', 'kern.bootsessionuuid']).then(({ stdout }) => stdout.trim());
+  return knownBoot;
+}
 
 /**
  * What tells one process from every other, also from a later one with the same pid: the pid with
@@ -23,8 +31,7 @@ export async function processIdentity(pid: number): Promise<string | undefined> 
     // The command in parentheses may hold anything; what follows its last ")" is regular.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
-    bootId ??= (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
-    return `${pid}@${fields[19]}/${bootId}`;
+    return `${pid}@${fields[19]}/${await bootId()}`;
   } catch {
     return undefined;
   }

@@ -7,18 +7,24 @@ import type { Op, Spec } from './spec.ts';
  * cannot be, values no system takes. All of it, in the order of the file.
  */
 export function checkSpec(spec: Spec, positions: Positions): SpecError[] {
-  return [...problemsOf(spec, positions)];
+  return [...problemsOf(spec, positions, [])];
 }
 
-function* problemsOf(spec: Spec, positions: Positions): Generator<SpecError> {
-  const names: string[] = [];
+/** `scope`: builds made before this one, which it may copy from. */
+function* problemsOf(
+  spec: Spec,
+  positions: Positions,
+  scope: readonly string[],
+): Generator<SpecError> {
+  const own: string[] = [];
   for (const build of spec.builds) {
-    if (names.includes(build.name)) {
+    if (own.includes(build.name)) {
       yield positions.error(build, `two nested builds are named ${build.name}`);
     }
-    names.push(build.name);
-    yield* problemsOf(build.spec, positions);
+    yield* problemsOf(build.spec, positions, [...scope, ...own]);
+    own.push(build.name);
   }
+  const names = [...scope, ...own];
   if (spec.from === '') yield positions.error(spec, 'the base has no name');
   for (const op of spec.ops) {
     for (const problem of problemsOfOp(op, names)) yield positions.error(op, problem);

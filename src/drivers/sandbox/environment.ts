@@ -1,6 +1,6 @@
 import { access, constants, lstat, readFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
-import { resolveInside } from './mount-points.ts';
+import { resolveTarget } from './mount-points.ts';
 import type { SandboxCommand, SandboxSpec } from './sandbox.ts';
 
 /** Environment variable by which processes of a worker are known. */
@@ -50,7 +50,7 @@ export async function rootEnvironment(
 /** The home of a user by the root's own list of users; `/` where that does not know. */
 async function homeInside(rootDir: string, uid: number): Promise<string> {
   const shown = [{ inside: '/', dir: rootDir }];
-  const passwd = join(rootDir, await resolveInside(shown, '/etc/passwd'));
+  const passwd = join(rootDir, await resolveTarget(shown, '/etc/passwd'));
   const kind = await lstat(passwd).catch(() => undefined);
   if (kind?.isFile() !== true || kind.size > LARGEST_PASSWD) return '/';
   for (const line of (await readFile(passwd, 'utf8')).split('\n')) {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { removeTree } from '../../platform/tree.ts';
-import { makeMountPoints, removeMountPoints, resolveInside } from './mount-points.ts';
+import { makeMountPoints, removeMountPoints, resolveTarget } from './mount-points.ts';
 import type { Mount, SandboxSpec } from './sandbox.ts';
 
 const base = await mkdtemp(join(tmpdir(), 'pomona-mounts-'));
@@ -45,7 +45,7 @@ test('links are followed as the inside follows them', async () => {
     ['/a/b/../../../../c', '/c'],
     ['/new//place/', '/new/place'],
   ] as const) {
-    assert.equal(await resolveInside(shown, target), wanted);
+    assert.equal(await resolveTarget(shown, target), wanted);
   }
 });
 
@@ -54,11 +54,11 @@ test('links that go round, and what leads out of all that is shown, are refused'
   await symlink('b', join(dir, 'a'));
   await symlink('a', join(dir, 'b'));
   await symlink('/elsewhere', join(dir, 'out'));
-  await assert.rejects(resolveInside([{ inside: '/', dir }], '/a/x'), { code: 'bad_mount' });
+  await assert.rejects(resolveTarget([{ inside: '/', dir }], '/a/x'), { code: 'bad_mount' });
   const home = [{ inside: '/home/worker', dir }];
-  assert.equal(await resolveInside(home, '/home/worker/x'), '/home/worker/x');
+  assert.equal(await resolveTarget(home, '/home/worker/x'), '/home/worker/x');
   for (const target of ['/home/worker/out/x', '/home/other', '/home/worker/../../etc']) {
-    await assert.rejects(resolveInside(home, target), { code: 'bad_mount' });
+    await assert.rejects(resolveTarget(home, target), { code: 'bad_mount' });
   }
 });
 

@@ -1,82 +1,24 @@
-import {
-  chmod,
-  chown,
-  copyFile,
-  lstat,
-  mkdir,
-  readlink,
-  rm,
-  stat,
-  writeFile,
-} from 'node:fs/promises';
+import { chmod, chown, copyFile, lstat, mkdir, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { isMissing, readJson, writeJson } from '../../platform/atomic-file.ts';
+import {
+  hostPath,
+  InsidePathError,
+  isBelow,
+  resolveInside,
+  type Shown,
+} from '../../platform/inside-path.ts';
 import { removeTree } from '../../platform/tree.ts';
 import { SandboxError, type Mount, type SandboxSpec } from './sandbox.ts';
 
-/** A directory of the host, and where the inside sees it. */
-export interface Shown {
-  readonly inside: string;
-  readonly dir: string;
-  readonly readOnly?: boolean;
-}
-
-/** As a kernel allows on one path. */
-const MAX_LINKS = 40;
-
-/**
- * The path that `target` means inside, where `shown` is what is there: links are followed as the
- * inside follows them, so that the result has none, and names a place in one of `shown` whatever
- * links a job left there. The end of the path need not exist.
- */
-export async function resolveInside(shown: readonly Shown[], target: string): Promise<string> {
-  let pending = parts(target);
-  let at = '/';
-  for (let links = 0; pending.length > 0;) {
-    const [next = '', ...rest] = pending;
-    pending = rest;
-    const path = next === '..' ? dirname(at) : join(at, next);
-    const host = hostPath(shown, path);
-    if (host === undefined && !shown.some(({ inside }) => isBelow(inside, path))) {
-      const where = shown.map(({ inside }) => inside).join(', ');
-      throw badMount(target, `it leads to ${path}, which is not below ${where}`);
-    }
-    const link = host === undefined || next === '..' ? undefined : await linkAt(host, shown);
-    if (link === undefined) {
-      at = path;
-      continue;
-    }
-    links += 1;
-    if (links > MAX_LINKS) throw badMount(target, 'its links go round in circles');
-    pending = [...parts(link), ...pending];
-    if (link.startsWith('/')) at = '/';
-  }
-  return at;
-}
-
-async function linkAt(host: string, shown: readonly Shown[]): Promise<string | undefined> {
-  if (shown.some(({ dir }) => dir === host)) return undefined;
+/** The path that `target` means inside, free of links. Throws `SandboxError` `bad_mount`. */
+export async function resolveTarget(shown: readonly Shown[], target: string): Promise<string> {
   try {
-    return (await lstat(host)).isSymbolicLink() ? await readlink(host) : undefined;
+    return await resolveInside(shown, target);
   } catch (error) {
-    if (isMissing(error)) return undefined;
+    if (error instanceof InsidePathError) throw badMount(target, error.message);
     throw error;
   }
-}
-
-/** Where the host has what the inside sees at `path`, a path without links. */
-export function hostPath(shown: readonly Shown[], path: string): string | undefined {
-  // What was mounted last is on top.
-  const found = shown.findLast(({ inside }) => path === inside || isBelow(path, inside));
-  return found === undefined ? undefined : join(found.dir, path.slice(found.inside.length));
-}
-
-function isBelow(path: string, above: string): boolean {
-  return path !== above && path.startsWith(above.endsWith('/') ? above : `${above}/`);
-}
-
-function parts(path: string): string[] {
-  return path.split('/').filter((part) => part !== '' && part !== '.');
 }
 
 function badMount(target: string, why: string): SandboxError {
@@ -103,7 +45,7 @@ export async function makeMountPoints(
       if (!isMissing(error)) throw error;
       throw new SandboxError('bad_mount', `${source}, to be mounted at ${target}, does not exist`);
     });
-    const resolved = await resolveInside(visible, target);
+    const resolved = await resolveTarget(visible, target);
     if (visible.some(({ inside, dir }) => inside === resolved && dir !== source)) {
       throw badMount(target, 'it would hide all that is there');
     }
@@ -166,7 +108,7 @@ export async function removeMountPoints(spec: SandboxSpec): Promise<void> {
       const there = await lstat(join(dir, path));
       if (there.isFile() && there.size === 0) await rm(join(dir, path));
     } catch (error) {
-      if (!isMissing(error) && !(error instanceof SandboxError)) throw error;
+      if (!isMissing(error) && !(error instanceof InsidePathError)) throw error;
     }
   }
   await rm(recordOf(spec), { force: true });

@@ -1,7 +1,8 @@
 import { chmod, lstat, mkdir, realpath, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isMissing } from '../../platform/atomic-file.ts';
-import { hostPath, makeMountPoints, makePlace, resolveInside, type Shown } from './mount-points.ts';
+import { hostPath, type Shown } from '../../platform/inside-path.ts';
+import { makeMountPoints, makePlace, resolveTarget } from './mount-points.ts';
 import {
   SandboxError,
   type Mount,
@@ -73,7 +74,7 @@ export async function readyRoot(spec: SandboxSpec, command?: SandboxCommand): Pr
   await chmod(spec.tmpDir, 0o711);
   for (const path of COVERED) await makeCovered(spec, root, path);
   for (const { target } of spec.mounts) {
-    const resolved = await resolveInside(root, target);
+    const resolved = await resolveTarget(root, target);
     const cover = COVERED.find((path) => resolved === path || resolved.startsWith(`${path}/`));
     if (cover === undefined) continue;
     throw new SandboxError(
@@ -88,7 +89,7 @@ export async function readyRoot(spec: SandboxSpec, command?: SandboxCommand): Pr
   ];
   if (command !== undefined) {
     const shown = shownIn(rootDir, mounts);
-    const dir = await resolveInside(shown, command.workDir);
+    const dir = await resolveTarget(shown, command.workDir);
     if (!COVERED.some((path) => dir === path || dir.startsWith(`${path}/`))) {
       await makePlace(spec, shown, dir, 'directory', owner);
     }
@@ -97,7 +98,7 @@ export async function readyRoot(spec: SandboxSpec, command?: SandboxCommand): Pr
 }
 
 async function makeCovered(spec: SandboxSpec, root: readonly Shown[], path: string): Promise<void> {
-  if ((await resolveInside(root, path)) !== path) {
+  if ((await resolveTarget(root, path)) !== path) {
     throw new SandboxError(
       'bad_mount',
       `${path} of the root file system is a link; it must be a directory or missing`,
@@ -108,7 +109,7 @@ async function makeCovered(spec: SandboxSpec, root: readonly Shown[], path: stri
 
 /** Names of hosts: the host's own resolver where its network is, and what `localhost` is. */
 async function systemMounts(spec: SandboxSpec, root: readonly Shown[]): Promise<Mount[]> {
-  const etc = hostPath(root, await resolveInside(root, '/etc'));
+  const etc = hostPath(root, await resolveTarget(root, '/etc'));
   if (etc === undefined || !(await isDirectory(etc))) return [];
   const hosts = join(spec.tmpDir, 'hosts');
   await writeFile(hosts, '127.0.0.1\tlocalhost\n::1\tlocalhost\n', { mode: 0o644 });
@@ -119,7 +120,7 @@ async function systemMounts(spec: SandboxSpec, root: readonly Shown[]): Promise<
   }
   const mounts: Mount[] = [];
   for (const [source = '', wanted = ''] of files) {
-    const target = await resolveInside(root, wanted);
+    const target = await resolveTarget(root, wanted);
     await makePlace(spec, root, target, 'file', undefined);
     mounts.push({ source, target, readOnly: true });
   }
@@ -138,7 +139,7 @@ async function isDirectory(path: string): Promise<boolean> {
 /** Does the root have a shell? What is started through one says 126 and 127 as shells do. */
 export async function hasShell(rootDir: string, mounts: readonly Mount[]): Promise<boolean> {
   const shown = shownIn(rootDir, mounts);
-  const path = hostPath(shown, await resolveInside(shown, '/bin/sh'));
+  const path = hostPath(shown, await resolveTarget(shown, '/bin/sh'));
   return path !== undefined && (await lstat(path).catch(() => undefined))?.isFile() === true;
 }
 

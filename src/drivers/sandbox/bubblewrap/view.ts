@@ -2,7 +2,7 @@ import { existsSync, lstatSync } from 'node:fs';
 import { lstat, readdir, readlink, realpath } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
 import { barrierAbove } from '../reachable.ts';
-import type { Shown } from '../mount-points.ts';
+import type { Shown } from '../../../platform/inside-path.ts';
 import { PROC_MASKED, PROC_READ_ONLY } from '../root-files.ts';
 import type { HomeFiles, Mount, RootFiles, SandboxSpec } from '../sandbox.ts';
 

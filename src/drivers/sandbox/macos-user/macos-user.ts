@@ -10,7 +10,8 @@ import {
   launcherEnvironment,
   WORKER_VARIABLE,
 } from '../environment.ts';
-import { makeMountPoints, removeMountPoints, secretsDir, type Shown } from '../mount-points.ts';
+import { makeMountPoints, removeMountPoints, secretsDir } from '../mount-points.ts';
+import type { Shown } from '../../../platform/inside-path.ts';
 import { probeSandbox } from '../probe.ts';
 import { assertReachable } from '../reachable.ts';
 import {

@@ -12,7 +12,12 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isMissing, readJson, writeJson } from '../../../platform/atomic-file.ts';
-import { hostPath, resolveInside, type Shown } from '../mount-points.ts';
+import {
+  hostPath,
+  InsidePathError,
+  resolveInside,
+  type Shown,
+} from '../../../platform/inside-path.ts';
 import { SandboxError, type Mount } from '../sandbox.ts';
 
 /**
@@ -78,7 +83,7 @@ export async function takeAway(record: string): Promise<void> {
       await rename(aside(at), at);
     } catch (error) {
       // What the job put there instead stays; so does what it took away.
-      if (!isMissing(error) && !(error instanceof SandboxError)) throw error;
+      if (!isMissing(error) && !(error instanceof InsidePathError)) throw error;
     }
   }
   await rm(record, { force: true });

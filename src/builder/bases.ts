@@ -1,0 +1,28 @@
+/** What a base says of itself. */
+export interface BaseConfig {
+  /** `root`: a whole root file system; `home`: a home directory and a tools prefix. */
+  readonly layout: 'root' | 'home';
+  readonly env: Readonly<Record<string, string>>;
+  /** Where the prefix is wanted inside; only with `home`. */
+  readonly prefixPath?: string;
+}
+
+/** What a name after `from` means now. */
+export interface ResolvedBase {
+  /** `sha256:<hex>` of its content. */
+  readonly digest: string;
+  /**
+   * Fills the empty directory `dir`: with `rootfs`, or with `home` and `prefix`. Verifies what it
+   * brings.
+   */
+  fetch(
+    dir: string,
+    options: { readonly signal: AbortSignal; onNote(text: string): void | Promise<void> },
+  ): Promise<BaseConfig>;
+}
+
+/** Where bases come from. */
+export interface Bases {
+  /** Throws `BuildError` `bad_base` for a name that means nothing. */
+  resolve(from: string, signal: AbortSignal): Promise<ResolvedBase>;
+}

@@ -1,0 +1,65 @@
+import { join, posix } from 'node:path';
+import type { SandboxFiles } from '../drivers/sandbox/sandbox.ts';
+import type { Shown } from '../platform/inside-path.ts';
+import type { BaseConfig } from './bases.ts';
+import { BuildError } from './build-error.ts';
+
+/** Where a job sees its home when the base is a home and a prefix. */
+const HOME = '/home/worker';
+const PREFIX = '/usr/local';
+
+/** How the files of a result lie in its directory, by the layout of its base. */
+export class Layout {
+  readonly config: BaseConfig;
+
+  constructor(config: BaseConfig) {
+    this.config = config;
+  }
+
+  get kind(): BaseConfig['layout'] {
+    return this.config.layout;
+  }
+
+  /** Where a build begins. */
+  get initialWorkdir(): string {
+    return this.kind === 'root' ? '/' : HOME;
+  }
+
+  files(dir: string): SandboxFiles {
+    if (this.kind === 'root') return { kind: 'root', rootDir: join(dir, 'rootfs') };
+    return {
+      kind: 'home',
+      homeDir: join(dir, 'home'),
+      prefixDir: join(dir, 'prefix'),
+      prefixPath: this.config.prefixPath ?? PREFIX,
+    };
+  }
+
+  /** What a `copy` may write to. */
+  shown(dir: string): Shown[] {
+    const files = this.files(dir);
+    if (files.kind === 'root') return [{ inside: '/', dir: files.rootDir }];
+    return [
+      { inside: HOME, dir: files.homeDir },
+      { inside: files.prefixPath, dir: files.prefixDir },
+    ];
+  }
+
+  /** The directory that sources of a copy from this build are named from. */
+  copyRoot(dir: string): string {
+    return this.kind === 'root' ? join(dir, 'rootfs') : join(dir, 'home');
+  }
+
+  /** A working directory as sandboxes want it. Throws `BuildError` `unsupported`. */
+  workDir(workdir: string): string {
+    if (this.kind === 'root') return workdir;
+    const relative = posix.relative(HOME, workdir);
+    if (relative.startsWith('..')) {
+      throw new BuildError(
+        'unsupported',
+        `over a home, commands run below ${HOME}, not in ${workdir}`,
+      );
+    }
+    return relative === '' ? '.' : relative;
+  }
+}
