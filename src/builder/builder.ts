@@ -13,11 +13,14 @@ import { makeManifest, type ManifestEntry } from './copy/manifest.ts';
 import { Flights, type FlightClient, type FlightEnd, type FlightPlan } from './flights.ts';
 import { baseKey, copyKey, manifestHash, runKey, secretTag } from './keys/step-keys.ts';
 import { Layout } from './layout.ts';
+import { prune, type Pruned, type PruneRules } from './prune.ts';
+import { syncFileSystem } from '../platform/sync.ts';
 import type { BuildEvent, BuildOutcome, StepPlace } from './report.ts';
 import type { ParsedSpec } from './spec/parse.ts';
 import type { CopyOp, RunOp, Spec } from './spec/spec.ts';
 import { BuildIndex, type ResultRow } from './state/build-index.ts';
 import { newOwner, type Owner } from './state/owner.ts';
+import { collectGarbage, verify, type Problem } from './state/upkeep.ts';
 import { recover, removeWithChildren } from './state/recover.ts';
 import { snapshotOf } from './state/snapshot-ids.ts';
 import { replayLog } from './state/step-log.ts';
@@ -105,6 +108,43 @@ export class Builder {
     if (row === undefined) return true;
     const { store } = this.#parts;
     return removeWithChildren({ store, index: this.index, owner: this.#owner.token }, row);
+  }
+
+  /** Returns once all results are on the disk itself, so that no power failure spoils them. */
+  async flush(): Promise<void> {
+    const ids = this.index.unflushed().map(({ id }) => id);
+    if (ids.length === 0) return;
+    await syncFileSystem(this.#parts.stateDir);
+    this.index.markFlushed(ids);
+  }
+
+  diskSpace(): Promise<{ readonly totalBytes: number; readonly freeBytes: number }> {
+    return this.#parts.store.diskSpace();
+  }
+
+  /** At most so many bytes are freed when this result is removed. */
+  bytesOf(row: Pick<ResultRow, 'id' | 'parent'>): Promise<number> {
+    return this.#parts.store.snapshotBytes(snapshotOf(row));
+  }
+
+  /** What index, store and logs do not agree on. */
+  verify(): Promise<Problem[]> {
+    return verify(this.#upkeep());
+  }
+
+  /** Removes what no build left on purpose; returns what it was. */
+  collectGarbage(): Promise<string[]> {
+    return collectGarbage(this.#upkeep());
+  }
+
+  #upkeep() {
+    const { store, stateDir } = this.#parts;
+    return { store, stateDir, index: this.index, owner: this.#owner.token };
+  }
+
+  prune(rules: PruneRules): Promise<Pruned> {
+    const { store } = this.#parts;
+    return prune({ store, index: this.index, owner: this.#owner.token }, rules);
   }
 
   /** Builds. Throws `SpecError` and `BuildError`; a step that fails is an outcome. */

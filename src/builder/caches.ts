@@ -72,18 +72,21 @@ export class Caches {
   async #share(version: string): Promise<CacheLease> {
     const over = Promise.withResolvers<void>();
     const shown = Promise.withResolvers<string>();
-    const reading = this.#parts.store
-      .withSnapshot(version, (dir) => {
-        shown.resolve(dir);
-        return over.promise;
-      })
-      .finally(() => this.#release(version));
+    const reading = this.#parts.store.withSnapshot(version, (dir) => {
+      shown.resolve(dir);
+      return over.promise;
+    });
     reading.catch(shown.reject);
     const drop = async () => {
       over.resolve();
       await reading;
+      await this.#release(version);
     };
-    return { dir: await shown.promise, readOnly: true, keep: drop, drop };
+    const dir = await shown.promise.catch(async (error: unknown) => {
+      await this.#release(version);
+      throw error;
+    });
+    return { dir, readOnly: true, keep: drop, drop };
   }
 
   async #release(version: string): Promise<void> {

@@ -11,7 +11,7 @@ import { copyInto } from './copy/copy-into.ts';
 import type { ManifestEntry } from './copy/manifest.ts';
 import { runStep, type StepEnd } from './execute.ts';
 import type { Made } from './flights.ts';
-import { Layout } from './layout.ts';
+import type { Layout } from './layout.ts';
 import type { CacheUse, CopyOp, RunOp } from './spec/spec.ts';
 import { baseSnapshot, cloneName, resultSnapshot, sandboxName } from './state/snapshot-ids.ts';
 import type { BuildIndex, FlightRow } from './state/build-index.ts';

@@ -5,6 +5,7 @@ import { UsageError } from './errors.ts';
 import { readLog } from './job-log.ts';
 import { clientFor, integerOption, withConnection, type CommonOptions } from './options.ts';
 import { ago, printJson, printTable, size, span } from './output.ts';
+import { writeOut } from './standard-output.ts';
 import { collectPages } from './pages.ts';
 
 export function command(): Command {
@@ -112,11 +113,6 @@ async function logs(
       );
     },
   );
-}
-
-async function writeOut(data: Buffer): Promise<void> {
-  if (process.stdout.write(data)) return;
-  await new Promise<void>((resolve) => process.stdout.once('drain', () => resolve()));
 }
 
 async function cancel(id: string, options: CommonOptions): Promise<void> {

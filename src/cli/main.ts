@@ -4,6 +4,7 @@ import { nearest } from '../domain/nearest.ts';
 import { compileCacheDir } from '../platform/compile-cache.ts';
 import { VERSION } from '../platform/version.ts';
 import { exitCodeOfError } from './errors.ts';
+import { watchReader } from './standard-output.ts';
 
 enableCompileCache(compileCacheDir());
 
@@ -23,6 +24,9 @@ const COMMANDS: Readonly<
     about: 'import, push, pull and look at images',
     load: () => import('./image/image.ts'),
   },
+  build: { about: 'build a spec, each step once', load: () => import('./build/build.ts') },
+  spec: { about: 'check, format and convert build specs', load: () => import('./spec.ts') },
+  store: { about: 'look at, prune and check a store of builds', load: () => import('./store.ts') },
   config: { about: 'check a configuration', load: () => import('./config.ts') },
   secret: { about: 'set, list, remove secrets', load: () => import('./secret.ts') },
   token: { about: 'make, list, revoke API and join tokens', load: () => import('./token.ts') },
@@ -77,4 +81,7 @@ async function main(argv: readonly string[]): Promise<void> {
   }
 }
 
-if (import.meta.main) await main(process.argv.slice(2));
+if (import.meta.main) {
+  watchReader();
+  await main(process.argv.slice(2));
+}

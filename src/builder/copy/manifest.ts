@@ -130,7 +130,8 @@ class ManifestWalker {
   async #directory(path: Buffer, stats: Stats): Promise<ManifestEntry> {
     this.#signal.throwIfAborted();
     const names = await this.#reading(() => readdir(this.#full(path), { encoding: 'buffer' }));
-    const entries: (ManifestEntry | Promise<ManifestEntry>)[] = [];
+    const entries: ManifestEntry[] = [];
+    const slow: Promise<void>[] = [];
     for (const [index, name] of names.toSorted((a, b) => a.compare(b)).entries()) {
       if (this.#exclude.some((excluded) => excluded.equals(name))) continue;
       if (index % LOOKS_AT_ONCE === LOOKS_AT_ONCE - 1) await nextTurn();
@@ -139,13 +140,17 @@ class ManifestWalker {
       // It went while the directory was read: as if it never was.
       if (found === undefined) continue;
       const known = found.isFile() ? this.#hashes?.known(below, found) : undefined;
-      entries.push(
-        known === undefined
-          ? this.#entry(below, found)
-          : { kind: 'file', path: below, sha256: known, stats: found },
-      );
+      const at = entries.length;
+      if (known !== undefined) {
+        entries.push({ kind: 'file', path: below, sha256: known, stats: found });
+        continue;
+      }
+      // Its place is kept, so that the order stays that of the names.
+      entries.push({ kind: 'directory', path: below, entries: [], stats: found });
+      slow.push(this.#entry(below, found).then((entry) => void (entries[at] = entry)));
     }
-    return { kind: 'directory', path, entries: await Promise.all(entries), stats };
+    await Promise.all(slow);
+    return { kind: 'directory', path, entries, stats };
   }
 
   async #hash(path: Buffer, stats: Stats): Promise<string> {

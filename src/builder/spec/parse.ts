@@ -10,6 +10,8 @@ export interface ParsedSpec {
   readonly spec: Spec;
   readonly positions: Positions;
   readonly form: SpecForm;
+  /** As it was written. */
+  readonly text: string;
 }
 
 /** An S-expression begins with a parenthesis or one of its comments; all else is YAML. */
@@ -24,5 +26,5 @@ export function parseSpec(text: string, file: string): ParsedSpec {
   const parsed = form === 'sexp' ? specFromSexp(plain, file) : specFromYaml(plain, file);
   const [problem] = checkSpec(parsed.spec, parsed.positions);
   if (problem !== undefined) throw problem;
-  return { ...parsed, form };
+  return { ...parsed, form, text };
 }

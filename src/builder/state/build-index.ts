@@ -173,6 +173,13 @@ export class BuildIndex {
     );
   }
 
+  /** Results that a build needs or a pin names. */
+  keptIds(): string[] {
+    return this.#all<{ id: string }>('SELECT id FROM uses UNION SELECT id FROM pins').map(
+      ({ id }) => id,
+    );
+  }
+
   /** Results of this boot are on the disk itself. */
   markFlushed(ids: readonly string[]): void {
     this.#transaction(() => {

@@ -1,0 +1,107 @@
+import { mkdir, rename, rmdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { Bases, ResolvedBase } from '../../builder/bases.ts';
+import { BuildError } from '../../builder/build-error.ts';
+import { layoutOf } from '../../drivers/fetch/directory.ts';
+import { FETCH_DRIVERS } from '../../drivers/fetch/drivers.ts';
+import { FetchError } from '../../drivers/fetch/fetch.ts';
+import type { LocalImages } from '../../images/local-images.ts';
+import { ImageError } from '../../images/reference.ts';
+import { copyTree } from '../../platform/tree.ts';
+import { size } from '../output.ts';
+
+const IMAGE = /^pomona:(.+)$/;
+
+/** What can follow `from`: what a fetcher takes, and images of this machine. */
+export function basesOf(options: {
+  /** For relative paths. */
+  readonly contextDir: string;
+  readonly cacheDir: string;
+  readonly images: LocalImages;
+}): Bases {
+  return {
+    async resolve(from, signal) {
+      try {
+        const name = IMAGE.exec(from)?.[1];
+        if (name !== undefined) return await imageBase(options.images, name);
+        return await fetched(from, options, signal);
+      } catch (cause) {
+        if (!(cause instanceof FetchError || cause instanceof ImageError)) throw cause;
+        throw new BuildError('bad_base', `from ${from}: ${cause.message}`, { cause });
+      }
+    },
+  };
+}
+
+async function fetched(
+  from: string,
+  { contextDir, cacheDir }: { readonly contextDir: string; readonly cacheDir: string },
+  signal: AbortSignal,
+): Promise<ResolvedBase> {
+  const driver = FETCH_DRIVERS.find((each) => each.accepts(from));
+  if (driver === undefined) {
+    const forms = [...FETCH_DRIVERS.map(({ form }) => form), 'pomona:IMAGE'].join('; ');
+    throw new FetchError('missing', `nothing is known by that name; bases are: ${forms}`);
+  }
+  const ref = /^\.{1,2}\//.test(from) ? resolve(contextDir, from) : from;
+  const fetcher = driver.open({ cacheDir: join(cacheDir, driver.name) });
+  const { digest, pinned } = await fetcher.resolve(ref, signal);
+  return {
+    digest,
+    async fetch(dir, { signal: stop, onNote }) {
+      const rootfs = join(dir, 'rootfs');
+      await mkdir(rootfs, { mode: 0o755 });
+      const progress = new Progress(onNote);
+      const base = await fetcher.fetch(pinned, rootfs, {
+        signal: stop,
+        onProgress: (now) => progress.at(now.doneBytes, now.totalBytes),
+      });
+      if (base.layout === 'home') await asHome(dir);
+      return { layout: base.layout, env: base.env };
+    },
+  };
+}
+
+/** An image of a home and a prefix, or of a root file system. */
+async function imageBase(images: LocalImages, name: string): Promise<ResolvedBase> {
+  const digest = await images.resolve(name);
+  const { kind } = await images.manifest(digest);
+  if (kind === 'file') throw new ImageError(`${name} is a disk; builds go over directories`);
+  return {
+    digest,
+    async fetch(dir, { signal }) {
+      const rootfs = join(dir, 'rootfs');
+      await mkdir(rootfs, { mode: 0o755 });
+      await copyTree(images.dataPath(digest), rootfs, { reflink: false, signal });
+      const layout = await layoutOf(rootfs);
+      if (layout === 'home') await asHome(dir);
+      return { layout, env: {} };
+    },
+  };
+}
+
+/** What came as a root file system is a home and a prefix. */
+async function asHome(dir: string): Promise<void> {
+  for (const part of ['home', 'prefix']) {
+    await rename(join(dir, 'rootfs', part), join(dir, part));
+  }
+  await rmdir(join(dir, 'rootfs'));
+}
+
+/** A line for each tenth of what is fetched. */
+class Progress {
+  readonly #note: (text: string) => void | Promise<void>;
+  #told = 0;
+
+  constructor(note: (text: string) => void | Promise<void>) {
+    this.#note = note;
+  }
+
+  at(done: number, total: number | undefined): void {
+    if (total === undefined || total === 0) return;
+    const tenths = Math.floor((done / total) * 10);
+    if (tenths <= this.#told) return;
+    this.#told = tenths;
+    void this.#note(`${tenths * 10} % of ${size(total)}`);
+  }
+}

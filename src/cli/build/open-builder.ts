@@ -1,0 +1,104 @@
+import { mkdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { probeAll } from '../../agent/host-facts.ts';
+import { Builder } from '../../builder/builder.ts';
+import { SANDBOX_DRIVERS } from '../../drivers/sandbox/drivers.ts';
+import type { SandboxDriver } from '../../drivers/sandbox/sandbox.ts';
+import { STORE_DRIVERS } from '../../drivers/store/drivers.ts';
+import { parseStoreSpec, StoreSpecError, type StoreSpec } from '../../drivers/store/spec.ts';
+import { nearest } from '../../domain/nearest.ts';
+import { LocalImages } from '../../images/local-images.ts';
+import { systemClock } from '../../platform/clock.ts';
+import { defaultDataDir } from '../../platform/data-dir.ts';
+import { UsageError } from '../errors.ts';
+import { basesOf } from './bases.ts';
+
+export interface StoreOptions {
+  readonly store?: string;
+  readonly sandbox?: string;
+  readonly data?: string;
+}
+
+export const STORE_HELP = `
+--store is DRIVER:/directory, such as btrfs:/builds; without it the best one that works in the data
+directory is taken, which \`pomona doctor\` explains. Any number of processes may use one store.`;
+
+export function withStore(command: Command): Command {
+  return command
+    .option('--store <spec>', 'where results are kept: DRIVER:/directory')
+    .option('--data <dir>', 'data directory');
+}
+
+/** Calls `work` with a builder, and closes it after: at once when `signal` is aborted then. */
+export async function withBuilder<T>(
+  options: StoreOptions & { readonly contextDir?: string },
+  signal: AbortSignal,
+  work: (
+    builder: Builder,
+    tools: { readonly storeText: string; readonly sandbox: string },
+  ) => Promise<T>,
+): Promise<T> {
+  const dataDir = resolve(options.data ?? defaultDataDir());
+  const { driver, root } = await storeFor(options.store, dataDir);
+  const sandboxDriver = await sandboxFor(options.sandbox);
+  await mkdir(root, { recursive: true, mode: 0o711 });
+  const builder = await Builder.open({
+    store: driver.open(root),
+    sandbox: await sandboxDriver.open(),
+    bases: basesOf({
+      contextDir: resolve(options.contextDir ?? '.'),
+      cacheDir: join(root, 'fetched'),
+      images: new LocalImages(join(dataDir, 'agent', 'images')),
+    }),
+    stateDir: join(root, 'state'),
+    limits: {},
+    clock: systemClock,
+  });
+  try {
+    const storeText = `${driver.name}:${root}`;
+    return await work(builder, { storeText, sandbox: sandboxDriver.name });
+  } finally {
+    await builder.close(signal);
+  }
+}
+
+async function storeFor(text: string | undefined, dataDir: string): Promise<StoreSpec> {
+  const dir = join(dataDir, 'builds');
+  if (text !== undefined) {
+    try {
+      return parseStoreSpec(text);
+    } catch (cause) {
+      if (cause instanceof StoreSpecError)
+        throw new UsageError(`--store: ${cause.message}`, { cause });
+      throw cause;
+    }
+  }
+  const reports = await probeAll(STORE_DRIVERS, (driver) => driver.probe(join(dir, 'probe')));
+  const best = reports.filter(({ available }) => available).toSorted((a, b) => b.rank - a.rank)[0];
+  const driver = STORE_DRIVERS[best?.name ?? ''];
+  if (best === undefined || driver === undefined) {
+    const why = reports.map(({ name, detail }) => `${name}: ${detail}`).join('; ');
+    throw new UsageError(`no store works in ${dir}: ${why}`);
+  }
+  return { driver, root: join(dir, best.name) };
+}
+
+async function sandboxFor(name: string | undefined): Promise<SandboxDriver> {
+  if (name !== undefined) {
+    const driver = SANDBOX_DRIVERS[name];
+    if (driver === undefined) {
+      const names = Object.keys(SANDBOX_DRIVERS);
+      const near = nearest(name, names);
+      const hint = near === undefined ? '' : `; did you mean ${near}?`;
+      throw new UsageError(`there is no sandbox ${name}${hint} (there are: ${names.join(', ')})`);
+    }
+    const report = await driver.probe();
+    if (!report.available)
+      throw new UsageError(`sandbox ${name} does not work here: ${report.detail}`);
+    return driver;
+  }
+  const byRank = Object.values(SANDBOX_DRIVERS).toSorted((a, b) => b.rank - a.rank);
+  for (const driver of byRank) if ((await driver.probe()).available) return driver;
+  throw new UsageError('no sandbox works here; `pomona doctor` says why');
+}

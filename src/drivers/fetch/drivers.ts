@@ -1,0 +1,5 @@
+import { directoryDriver } from './directory.ts';
+import type { FetchDriver } from './fetch.ts';
+
+/** Every fetcher there is, in the order in which they are asked. */
+export const FETCH_DRIVERS: readonly FetchDriver[] = [directoryDriver];
