@@ -5,7 +5,8 @@
 # What tests need of the system. What cannot be installed makes its tests skip, with the reason.
 missing=''
 for pair in bwrap:bubblewrap runc:runc busybox:busybox-static \
-  mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs faketime:faketime; do
+  mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs faketime:faketime \
+  zsh:zsh fish:fish; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || missing="$missing ${pair##*:}"
 done
 if [ -n "$missing" ]; then

@@ -43,22 +43,40 @@ export function wordsOf(command: Command, path: readonly string[] = []): Words[]
 
 export function completionFor(shell: 'bash' | 'zsh' | 'fish', words: readonly Words[]): string {
   if (shell === 'fish') return fish(words);
+  const known = words.flatMap(({ path }) => (path === '' ? [] : [`'${path}'`])).join('|');
   const cases = words
     .map(({ path, next }) => `    '${path}') words='${next.join(' ')}' ;;`)
     .join('\n');
+  // Words that are neither commands nor options, such as files, do not change what may follow.
   const bash = `_pomona() {
-  local path='' word words=''
+  local at='' word words=''
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in --) return ;; -*) ;; *) path="\${path:+$path }$word" ;; esac
+    case $word in --) return ;; esac
+    case "\${at:+$at }$word" in ${known}) at="\${at:+$at }$word" ;; esac
   done
-  case $path in
+  case $at in
 ${cases}
   esac
   COMPREPLY=($(compgen -W "$words" -- "\${COMP_WORDS[COMP_CWORD]}"))
 }
 complete -o default -F _pomona pomona
 `;
-  return shell === 'bash' ? bash : `autoload -U +X bashcompinit && bashcompinit\n${bash}`;
+  if (shell === 'bash') return bash;
+  return `#compdef pomona
+_pomona() {
+  local at='' word known=''
+  for word in "\${(@)words[2,CURRENT-1]}"; do
+    case $word in --) _files; return ;; esac
+    case "\${at:+$at }$word" in ${known}) at="\${at:+$at }$word" ;; esac
+  done
+  case $at in
+${cases.replaceAll(" words='", " known='")}
+  esac
+  compadd -- \${=known}
+  [[ $PREFIX == -* ]] || _files
+}
+compdef _pomona pomona
+`;
 }
 
 function fish(words: readonly Words[]): string {
