@@ -3,7 +3,7 @@
  * work, two at a time: published packages are fetched through npm, what their own tests need is
  * installed, and the tests are run, each in a fresh worker. All it makes is removed at the end.
  */
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -15,6 +15,7 @@ import { findConnection } from '../src/cli/connection.ts';
 import { fetchArtifacts } from '../src/cli/fetch-artifacts.ts';
 import { printTable, span } from '../src/cli/output.ts';
 import type { JobView } from '../src/protocol/api/resources.ts';
+import { npmEnvironment } from './npm-environment.ts';
 
 const POMONA = fileURLToPath(new URL('../bin/pomona', import.meta.url));
 
@@ -40,25 +41,6 @@ function scriptFor(name: string): string {
     `grep -E '^# (tests|pass|fail)' ../report.tap`,
     'exit $code',
   ].join('\n');
-}
-
-/** What npm needs to reach its registry from inside a worker, as it does here. */
-function npmEnvironment(): Record<string, string> {
-  const env: Record<string, string> = { npm_config_update_notifier: 'false' };
-  for (const setting of ['registry', 'cafile', 'proxy', 'https-proxy']) {
-    const value = execFileSync('npm', ['config', 'get', setting], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'ignore'],
-    }).trim();
-    if (value !== '' && value !== 'null' && value !== 'undefined') {
-      env[`npm_config_${setting.replaceAll('-', '_')}`] = value;
-    }
-  }
-  for (const name of ['NODE_EXTRA_CA_CERTS', 'HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY']) {
-    const value = process.env[name];
-    if (value !== undefined) env[name] = value;
-  }
-  return env;
 }
 
 async function startUp(data: string): Promise<{ child: ChildProcess; client: ApiClient }> {

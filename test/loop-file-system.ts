@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -26,6 +26,8 @@ export function loopFileSystem(
     truncateSync(file, megabytes * 2 ** 20);
     execFileSync(`mkfs.${type}`, ['-q', file], { stdio: ['ignore', 'ignore', 'pipe'] });
     execFileSync('mount', ['-o', 'loop', file, dir], { stdio: ['ignore', 'ignore', 'pipe'] });
+    // Workers' users pass through.
+    for (const path of [base, dir]) chmodSync(path, 0o711);
   } catch (error) {
     rmSync(base, { recursive: true, force: true });
     return `${type} on a loop file does not work here: ${(error as Error).message.split('\n')[0]}`;
