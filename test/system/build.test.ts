@@ -161,6 +161,58 @@ describe('pomona build', { skip: noBuilds }, () => {
     assert.deepEqual(await readdir(join(dir, 'store/clones')), []);
   });
 
+  test('a matrix is built with what its cells have in common once, and compared', async () => {
+    await writeFile(
+      join(dir, 'health.yaml'),
+      `name: health
+spec: |
+  ((from ./base) (shell /bin/sh -c)
+   (run (shell "cat /proc/sys/kernel/random/uuid > /prefix; sleep 0.3"))
+   (run (shell "cat /prefix; test \${{ row }} != broken || exit 20; test \${{ row }}-\${{ version }} != lwt-2")))
+rows: [dune, lwt, broken, left-out]
+columns: { one: { version: 1 }, two: { version: 2 } }
+statuses: { 20: not-available }
+skip: [{ row: left-out, reason: not yet }]
+`,
+    );
+    const first = await pomona('build', '--matrix', 'health.yaml', '--json');
+    assert.equal(first.code, 0, first.err);
+    const report = JSON.parse(first.out) as { cells: Record<string, string>[] };
+    assert.deepEqual(
+      report.cells.map(({ row, column, status }) => `${row} ${column} ${status}`),
+      [
+        ...['dune one good', 'lwt one good', 'broken one not-available', 'left-out one skipped'],
+        ...['dune two good', 'lwt two bad', 'broken two not-available', 'left-out two skipped'],
+      ],
+    );
+    const logs = await Promise.all(
+      ['dune@one', 'lwt@two'].map((name) =>
+        readFile(join(dir, `health-report/logs/${name}.log`), 'utf8'),
+      ),
+    );
+    const uuids = logs.map((log) => /[0-9a-f-]{36}/.exec(log)?.[0]);
+    assert(uuids[0] !== undefined && uuids[0] === uuids[1], logs.join());
+    const broken = (await readFile(join(dir, 'health.yaml'), 'utf8')).replace(
+      '!= lwt-2',
+      '!= lwt-1',
+    );
+    await writeFile(join(dir, 'health.yaml'), broken);
+    const second = await pomona(
+      ...['build', '--matrix', 'health.yaml', '--report', 'second'],
+      ...['--compare', 'health-report/report.json'],
+    );
+    assert.equal(second.code, 1);
+    assert.match(
+      second.out,
+      /broken {2}lwt on one: good -> bad\n {2}fixed {3}lwt on two: bad -> good/,
+    );
+    assert.match(await readFile(join(dir, 'second/index.html'), 'utf8'), /<td class="bad"/);
+    await writeFile(join(dir, 'health.yaml'), broken.replace('rows: [dune', 'rows: [dune, dune'));
+    const wrong = await pomona('build', '--matrix', 'health.yaml');
+    assert.match(wrong.err, /rows: dune is there twice/);
+    assert.match((await pomona('build')).err, /expected FILE/);
+  });
+
   test('a store is pruned, but for what a pin names', async () => {
     assert.equal((await pomona('build', 'a.spec', '--pin', 'kept')).code, 0);
     const { out } = await pomona('store', 'prune', '--json');

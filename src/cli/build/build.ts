@@ -2,11 +2,12 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { Command, Option } from 'commander';
-import type { Builder } from '../../builder/builder.ts';
 import { parseSpec, type ParsedSpec } from '../../builder/spec/parse.ts';
 import { ExitError, UsageError } from '../errors.ts';
-import { collect } from '../options.ts';
-import { whenReaderLeaves, writeOut } from '../standard-output.ts';
+import { collect, integerOption } from '../options.ts';
+import { writeOut } from '../standard-output.ts';
+import { Interruption } from './interruption.ts';
+import { buildMatrix } from './matrix.ts';
 import { STORE_HELP, withBuilder, withStore, type StoreOptions } from './open-builder.ts';
 import { jsonPrinter, PlainPrinter, type BuildPrinter } from './progress.ts';
 
@@ -15,6 +16,10 @@ interface BuildOptions extends StoreOptions {
   readonly cache: boolean;
   readonly untrusted?: boolean;
   readonly pin?: string;
+  readonly matrix?: string;
+  readonly report?: string;
+  readonly compare?: string;
+  readonly parallel?: number;
   readonly json?: boolean;
   readonly log?: 'plain' | 'tty';
 }
@@ -22,11 +27,12 @@ interface BuildOptions extends StoreOptions {
 export function command(): Command {
   return withStore(new Command('build'))
     .description('build a spec, each step once')
-    .argument(
-      '<file>',
-      'the spec: S-expressions as OBuilder has them, or YAML; `-`: standard input',
-    )
+    .argument('[file]', 'the spec, as OBuilder has them or YAML; `-`: standard input')
     .argument('[dir]', 'the context of `copy` (default: the directory of the file)')
+    .option('--matrix <file>', 'build a matrix of specs instead; then the one argument is DIR')
+    .option('--report <dir>', 'with --matrix: where the report goes (default: NAME-report)')
+    .option('--compare <report.json>', 'with --matrix: an earlier run to compare with')
+    .option('--parallel <n>', 'with --matrix: builds at once (default: CPUs)', integerOption)
     .option('--sandbox <name>', 'what steps run in (default: the best that works)')
     .option(
       '--secret <id=file>',
@@ -47,19 +53,35 @@ and its log printed again. A build that was interrupted, even killed, goes on wh
 steps of builds at the same time are made once.
 ${STORE_HELP}
 
-It ends with 0, or with 1 when a step failed; 130 when it was interrupted.
+A matrix names a spec with \${{ variables }}, rows (such as packages) and columns (such as compilers);
+every row is built on every column, and what they have in common once.
+
+It ends with 0, or with 1 when a step failed, or with --compare when a cell
+that was good is not any more; 130 when it was interrupted.
 
 Examples:
   pomona build app.spec
   pomona build app.yaml src --secret token=token.txt --pin app
+  pomona build --matrix health.yaml --compare last/report.json
   pomona build --store btrfs:/builds --json app.spec | jq .`,
     )
     .action(build);
 }
 
-async function build(file: string, dir: string | undefined, options: BuildOptions): Promise<void> {
-  const parsed = await readSpec(file);
+async function build(
+  file: string | undefined,
+  dir: string | undefined,
+  options: BuildOptions,
+): Promise<void> {
   const secrets = await readSecrets(options.secret);
+  const { matrix } = options;
+  if (matrix !== undefined) {
+    if (dir !== undefined) throw new UsageError('with --matrix only DIR is expected, not FILE DIR');
+    return buildMatrix(file, secrets, { ...options, matrix });
+  }
+  if (file === undefined)
+    throw new UsageError('expected FILE, the spec to build; or --matrix FILE');
+  const parsed = await readSpec(file);
   const contextDir = resolve(dir ?? (file === '-' ? '.' : dirname(file)));
   const printer = printerFor(options);
   const stop = new Interruption();
@@ -118,38 +140,4 @@ function printerFor({ json, log }: BuildOptions): BuildPrinter {
   if (json === true) return jsonPrinter(writeOut);
   const colours = log === undefined ? process.stdout.isTTY : log === 'tty';
   return new PlainPrinter(writeOut, colours);
-}
-
-/** The first Ctrl-C ends this build, the second also what others wait for. */
-class Interruption {
-  readonly #once = new AbortController();
-  readonly #again = new AbortController();
-  builder: Builder | undefined;
-  readonly #listener = () => {
-    if (this.#once.signal.aborted) this.#again.abort();
-    this.#once.abort();
-    void this.builder?.waitedFor().then((waited) => {
-      if (!waited || this.#again.signal.aborted) return;
-      process.stderr.write(
-        'pomona: others wait for this step, which goes on; Ctrl-C again ends it\n',
-      );
-    });
-  };
-
-  constructor() {
-    process.on('SIGINT', this.#listener).on('SIGTERM', this.#listener);
-    whenReaderLeaves(this.#listener);
-  }
-
-  get once(): AbortSignal {
-    return this.#once.signal;
-  }
-
-  get again(): AbortSignal {
-    return this.#again.signal;
-  }
-
-  end(): void {
-    process.off('SIGINT', this.#listener).off('SIGTERM', this.#listener);
-  }
 }
