@@ -56,8 +56,10 @@ export class BuilderFixture {
 
   async builder(): Promise<Builder> {
     const store = STORE_DRIVERS[this.storeName]?.open(this.storeDir);
-    const sandbox = await SANDBOX_DRIVERS[this.sandboxName]?.open();
-    if (store === undefined || sandbox === undefined) throw new Error('no such driver');
+    const driver = SANDBOX_DRIVERS[this.sandboxName];
+    if (store === undefined || driver === undefined) throw new Error('no such driver');
+    const opened = driver.open();
+    const sandbox = () => opened;
     const builder = await Builder.open({
       ...{ store, sandbox, bases: this.bases, stateDir: join(this.storeDir, 'state') },
       ...{ limits: {}, clock: systemClock },

@@ -30,7 +30,8 @@ import { resultId, type Trust } from './trust.ts';
 
 export interface BuilderParts {
   readonly store: Store;
-  readonly sandbox: Sandbox;
+  /** Opened when a step first needs it. */
+  readonly sandbox: () => Promise<Sandbox>;
   readonly bases: Bases;
   /** Directory of the index, logs and temporary files: one for each store. */
   readonly stateDir: string;
@@ -143,8 +144,7 @@ export class Builder {
   }
 
   prune(rules: PruneRules): Promise<Pruned> {
-    const { store } = this.#parts;
-    return prune({ store, index: this.index, owner: this.#owner.token }, rules);
+    return prune({ ...this.#upkeep(), logsDir: this.logPath('') }, rules);
   }
 
   /** Builds. Throws `SpecError` and `BuildError`; a step that fails is an outcome. */

@@ -1,3 +1,5 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Store } from '../drivers/store/store.ts';
 import type { BuildIndex, ResultRow } from './state/build-index.ts';
 import { snapshotOf } from './state/snapshot-ids.ts';
@@ -17,6 +19,13 @@ export interface PruneRules {
   onRemoved?(row: ResultRow): void;
 }
 
+interface PruneParts {
+  readonly store: Store;
+  readonly index: BuildIndex;
+  readonly owner: string;
+  readonly logsDir: string;
+}
+
 export interface Pruned {
   readonly removed: number;
   /** Results that could not be removed, with the reason; they are there still. */
@@ -28,7 +37,7 @@ export interface Pruned {
  * or a pin names stays, with all that it was made from. An interrupted one is gone on with.
  */
 export async function prune(
-  { store, index, owner }: { store: Store; index: BuildIndex; owner: string },
+  { store, index, owner, logsDir }: PruneParts,
   rules: PruneRules,
 ): Promise<Pruned> {
   const failed: { id: string; reason: string }[] = [];
@@ -53,6 +62,7 @@ export async function prune(
       try {
         await store.deleteSnapshot(snapshotOf(row));
         index.forgetResult(row.id);
+        if (row.log !== null) await rm(join(logsDir, row.log), { force: true });
         removed += 1;
         rules.onRemoved?.(row);
       } catch (error) {

@@ -22,7 +22,7 @@ import { findUser } from './users.ts';
 
 interface Parts {
   readonly store: Store;
-  readonly sandbox: Sandbox;
+  readonly sandbox: () => Promise<Sandbox>;
   readonly index: BuildIndex;
   readonly caches: Caches;
   readonly owner: string;
@@ -161,7 +161,8 @@ export class StepMaker {
   }
 
   async #command(order: RunOrder, dir: string): Promise<StepEnd> {
-    const { sandbox, limits, tmpDir } = this.#parts;
+    const { limits, tmpDir } = this.#parts;
+    const sandbox = await this.#parts.sandbox();
     const { parent, context, op, log, signal } = order;
     const own = join(tmpDir, cloneName(order.id));
     await removeTree(own);

@@ -67,9 +67,7 @@ async function opened(
   options: Options,
   work: (builder: Builder, storeText: string) => Promise<void>,
 ): Promise<void> {
-  await withBuilder(options, new AbortController().signal, (builder, { storeText }) =>
-    work(builder, storeText),
-  );
+  await withBuilder(options, new AbortController().signal, work);
 }
 
 function findId(builder: Builder, text: string): string {

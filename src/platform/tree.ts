@@ -1,5 +1,14 @@
 import { createHash } from 'node:crypto';
-import { constants, createReadStream, type Stats } from 'node:fs';
+import {
+  chmodSync,
+  constants,
+  copyFileSync,
+  createReadStream,
+  lchownSync,
+  lstatSync,
+  utimesSync,
+  type Stats,
+} from 'node:fs';
 import {
   chmod,
   copyFile,
@@ -15,9 +24,15 @@ import {
   utimes,
 } from 'node:fs/promises';
 import { limiter } from './limiter.ts';
+import { Turns } from './turns.ts';
 
 /** Files worked on at a time: enough to keep a disk busy, few enough for any open-files limit. */
 const CONCURRENCY = 16;
+/**
+ * Files up to this size are copied at once: the system does it in less time than it takes to hand
+ * the work to another thread.
+ */
+export const SMALL_BYTES = 2 ** 18;
 const SEPARATOR = Buffer.from('/');
 
 export interface CopyOptions {
@@ -41,6 +56,7 @@ class TreeCopier {
   readonly #signal: AbortSignal | undefined;
   readonly #limit = limiter(CONCURRENCY);
   readonly #asRoot = process.getuid?.() === 0;
+  readonly #turns = new Turns();
   /** Copies of files with several names, by device and inode. */
   readonly #linked = new Map<string, Promise<Buffer>>();
 
@@ -63,7 +79,8 @@ class TreeCopier {
 
   async #entry(from: Buffer, to: Buffer): Promise<void> {
     this.#signal?.throwIfAborted();
-    const stats = await this.#limit(() => lstat(from));
+    await this.#turns.next();
+    const stats = lstatSync(from);
     if (stats.isDirectory()) {
       await mkdir(to, { mode: 0o700 });
       await this.directory(from, to, stats);
@@ -88,6 +105,14 @@ class TreeCopier {
   }
 
   async #copyFile(from: Buffer, to: Buffer, stats: Stats): Promise<void> {
+    if (stats.size <= SMALL_BYTES) {
+      await this.#turns.next();
+      copyFileSync(from, to, this.#flags);
+      if (this.#asRoot) lchownSync(to, stats.uid, stats.gid);
+      chmodSync(to, stats.mode & 0o7777);
+      utimesSync(to, stats.atime, stats.mtime);
+      return;
+    }
     await copyFile(from, to, this.#flags);
     await this.#like(to, stats);
     await utimes(to, stats.atime, stats.mtime);

@@ -1,16 +1,13 @@
-import { constants, type Stats } from 'node:fs';
 import {
-  chmod,
-  copyFile,
-  lchown,
-  link,
-  lstat,
-  lutimes,
-  mkdir,
-  rm,
-  symlink,
-  utimes,
-} from 'node:fs/promises';
+  chmodSync,
+  constants,
+  copyFileSync,
+  lchownSync,
+  lstatSync,
+  utimesSync,
+  type Stats,
+} from 'node:fs';
+import { copyFile, link, lstat, lutimes, mkdir, rm, symlink } from 'node:fs/promises';
 import { dirname, posix } from 'node:path';
 import { isMissing } from '../../platform/atomic-file.ts';
 import {
@@ -20,6 +17,8 @@ import {
   type Shown,
 } from '../../platform/inside-path.ts';
 import { limiter } from '../../platform/limiter.ts';
+import { SMALL_BYTES } from '../../platform/tree.ts';
+import { Turns } from '../../platform/turns.ts';
 import { BuildError } from '../build-error.ts';
 import { hashFile, type ManifestEntry } from './manifest.ts';
 
@@ -40,6 +39,7 @@ export interface CopyRequest {
 const CONCURRENCY = 16;
 /** Of a file changed so lately that a second change could have the same time, the content counts. */
 const LATELY_MS = 2_000;
+const COPYING = constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL;
 const SLASH = Buffer.from('/');
 
 /**
@@ -65,6 +65,7 @@ class Copier {
   readonly #request: CopyRequest;
   readonly #root: Buffer;
   readonly #limit = limiter(CONCURRENCY);
+  readonly #turns = new Turns();
   readonly #begun = Date.now();
   /** Copies of files with several names, by device and inode. */
   readonly #linked = new Map<string, Promise<Buffer>>();
@@ -103,7 +104,7 @@ class Copier {
     if (there !== undefined) throw badTarget(inside, 'there is a file of that name');
     await this.#makeDirectory(dirname(inside));
     await mkdir(host, { mode: 0o755 });
-    await this.#own(host);
+    this.#own(host);
   }
 
   async #entry(entry: ManifestEntry, place: Place): Promise<void> {
@@ -128,7 +129,7 @@ class Copier {
       }),
     );
     for (const copy of copies) if (copy.status === 'rejected') throw copy.reason;
-    await this.#limit(() => this.#like(host, entry.stats));
+    this.#like(host, entry.stats);
   }
 
   /** An existing directory is filled, also where a link leads to one inside. */
@@ -148,7 +149,7 @@ class Copier {
   async #link(entry: ManifestEntry & { kind: 'link' }, place: Place): Promise<void> {
     await this.#clear(place);
     await symlink(entry.target, place.host);
-    await this.#own(place.host);
+    this.#own(place.host);
     await lutimes(place.host, entry.stats.atime, entry.stats.mtime);
   }
 
@@ -169,41 +170,45 @@ class Copier {
   }
 
   async #copyFile(entry: ManifestEntry & { kind: 'file' }, place: Place): Promise<void> {
+    const { stats } = entry;
     const source = Buffer.concat([this.#root, SLASH, entry.path]);
+    await this.#turns.next();
     await this.#clear(place);
     try {
-      await copyFile(source, place.host, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
+      // As when trees are copied: for small files another thread would take longer.
+      if (stats.size <= SMALL_BYTES) copyFileSync(source, place.host, COPYING);
+      else await copyFile(source, place.host, COPYING);
     } catch (error) {
       if (isMissing(error)) throw changed(entry.path, error);
       throw error;
     }
-    const after = await statOf(source);
-    if (after === undefined || !sameFile(entry.stats, after)) throw changed(entry.path);
+    const after = lstatSync(source, { throwIfNoEntry: false });
+    if (after === undefined || !sameFile(stats, after)) throw changed(entry.path);
     if (this.#begun - after.mtimeMs < LATELY_MS) {
-      const sha256 = await hashFile(place.host, this.#request.signal);
+      const sha256 = await hashFile(place.host, stats.size, this.#request.signal);
       if (sha256 !== entry.sha256) throw changed(entry.path);
     }
-    await this.#like(place.host, entry.stats);
+    this.#like(place.host, stats);
   }
 
   /** Takes away what is in the way of a file or link: never what a link leads to. */
   async #clear({ host, inside }: Place): Promise<void> {
-    const there = await statOf(host);
+    const there = lstatSync(host, { throwIfNoEntry: false });
     if (there === undefined) return;
     if (there.isDirectory()) throw badTarget(inside, 'a directory is there');
     await rm(host);
   }
 
   /** Owner before mode: changing the owner clears the set-user-id bit. */
-  async #like(host: Buffer, stats: Stats): Promise<void> {
-    await this.#own(host);
-    await chmod(host, stats.mode & 0o7777);
-    await utimes(host, stats.atime, stats.mtime);
+  #like(host: Buffer, stats: Stats): void {
+    this.#own(host);
+    chmodSync(host, stats.mode & 0o7777);
+    utimesSync(host, stats.atime, stats.mtime);
   }
 
-  async #own(host: Buffer): Promise<void> {
+  #own(host: Buffer): void {
     const { owner } = this.#request;
-    if (owner !== undefined) await lchown(host, owner.uid, owner.gid);
+    if (owner !== undefined) lchownSync(host, owner.uid, owner.gid);
   }
 }
 

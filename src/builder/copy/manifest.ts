@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, lstatSync, readlinkSync, type Stats } from 'node:fs';
+import { createReadStream, lstatSync, readFileSync, readlinkSync, type Stats } from 'node:fs';
 import { lstat, readdir, realpath } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { InsidePathError, resolveInside } from '../../platform/inside-path.ts';
 import { limiter } from '../../platform/limiter.ts';
+import { SMALL_BYTES } from '../../platform/tree.ts';
+import { Turns } from '../../platform/turns.ts';
 import { BuildError } from '../build-error.ts';
 
 /** What a `copy` brings, in the order of the bytes of its paths. Paths are relative to the root. */
@@ -43,8 +45,6 @@ export interface ManifestRequest {
 const HASHING = 8;
 /** Directories read at a time. */
 const READING = 8;
-/** Entries looked at before others get their turn. */
-const LOOKS_AT_ONCE = 256;
 const SLASH = Buffer.from('/');
 
 /**
@@ -66,6 +66,7 @@ class ManifestWalker {
   readonly #signal: AbortSignal;
   readonly #hashing = limiter(HASHING);
   readonly #reading = limiter(READING);
+  readonly #turns = new Turns();
 
   constructor(root: string, { exclude, hashes, signal }: ManifestRequest) {
     this.#root = Buffer.from(root);
@@ -132,9 +133,9 @@ class ManifestWalker {
     const names = await this.#reading(() => readdir(this.#full(path), { encoding: 'buffer' }));
     const entries: ManifestEntry[] = [];
     const slow: Promise<void>[] = [];
-    for (const [index, name] of names.toSorted((a, b) => a.compare(b)).entries()) {
+    for (const name of names.toSorted((a, b) => a.compare(b))) {
       if (this.#exclude.some((excluded) => excluded.equals(name))) continue;
-      if (index % LOOKS_AT_ONCE === LOOKS_AT_ONCE - 1) await nextTurn();
+      await this.#turns.next();
       const below = path.length === 0 ? name : Buffer.concat([path, SLASH, name]);
       const found = lstatSync(this.#full(below), { throwIfNoEntry: false });
       // It went while the directory was read: as if it never was.
@@ -156,7 +157,10 @@ class ManifestWalker {
   async #hash(path: Buffer, stats: Stats): Promise<string> {
     const known = this.#hashes?.known(path, stats);
     if (known !== undefined) return known;
-    const sha256 = await this.#hashing(() => hashFile(this.#full(path), this.#signal));
+    const sha256 = await this.#hashing(async () => {
+      await this.#turns.next();
+      return hashFile(this.#full(path), stats.size, this.#signal);
+    });
     this.#hashes?.learn(path, stats, sha256);
     return sha256;
   }
@@ -166,15 +170,13 @@ class ManifestWalker {
   }
 }
 
-/** Lowercase hexadecimal SHA-256 of a file's content. */
-export async function hashFile(path: Buffer | string, signal: AbortSignal): Promise<string> {
+/** Lowercase hexadecimal SHA-256 of a file's content; `size` as it was last seen. */
+export async function hashFile(path: Buffer, size: number, signal: AbortSignal): Promise<string> {
+  // Read at once, small files take less time than to hand them to another thread.
+  if (size <= SMALL_BYTES) return createHash('sha256').update(readFileSync(path)).digest('hex');
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 18, signal })) {
     hash.update(chunk as Buffer);
   }
   return hash.digest('hex');
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -69,6 +69,15 @@ export class BuildIndex {
     return this.#all('SELECT * FROM results ORDER BY used_at, id');
   }
 
+  /** Results that are being made or removed. */
+  changing(): ResultRow[] {
+    return this.#all("SELECT * FROM results WHERE state <> 'ready'");
+  }
+
+  childrenOf(id: string): ResultRow[] {
+    return this.#all('SELECT * FROM results WHERE parent = ?', id);
+  }
+
   countResults(): number {
     return this.#get<{ n: number }>('SELECT COUNT(*) AS n FROM results')?.n ?? 0;
   }
@@ -154,10 +163,6 @@ export class BuildIndex {
 
   forgetResult(id: string): void {
     this.#run('DELETE FROM results WHERE id = ?', id);
-  }
-
-  hasChildren(id: string): boolean {
-    return this.#get('SELECT 1 FROM results WHERE parent = ? LIMIT 1', id) !== undefined;
   }
 
   /** Ready results from which none was made, that nobody needs: least lately used first. */

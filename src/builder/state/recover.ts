@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Sandbox } from '../../drivers/sandbox/sandbox.ts';
 import type { Store } from '../../drivers/store/store.ts';
@@ -9,7 +9,7 @@ import { sandboxName, snapshotOf } from './snapshot-ids.ts';
 
 interface Parts {
   readonly store: Store;
-  readonly sandbox: Sandbox;
+  readonly sandbox: () => Promise<Sandbox>;
   readonly index: BuildIndex;
   readonly owner: string;
   readonly stateDir: string;
@@ -17,9 +17,9 @@ interface Parts {
 }
 
 /**
- * Removes what builders that are gone left half-made, and makes index and store agree: a result
- * that one of them lacks, or that a power failure may have spoilt, is forgotten with all that was
- * made from it. Others may be at work meanwhile.
+ * Removes what builders that are gone left half-made, and decides what they were changing: a result
+ * that the store has is one, and what a power failure may have spoilt goes with all that was made
+ * from it. Others may be at work meanwhile.
  */
 export async function recover(parts: Parts): Promise<void> {
   const { index } = parts;
@@ -31,17 +31,16 @@ export async function recover(parts: Parts): Promise<void> {
   await recoverTemporary(parts);
 }
 
+/** Only what was being changed: a start costs the same however many results there are. */
 async function recoverResults({ store, index, owner, boot }: Parts): Promise<void> {
-  const there = new Set(await store.listSnapshots());
-  for (const row of index.results()) {
-    const exists = there.has(snapshotOf(row));
+  for (const row of index.changing()) {
     if (row.owner !== null && (await ownerIsAlive(row.owner))) continue;
-    if (row.state === 'committing' && exists) index.adopt(row.id);
-    else if (row.state === 'deleting') {
+    if (row.state === 'deleting') {
       index.takeOverDelete(row.id, owner);
       await store.deleteSnapshot(snapshotOf(row));
       index.forgetResult(row.id);
-    } else if (!exists && index.result(row.id)?.state === row.state) index.forgetResult(row.id);
+    } else if (await store.hasSnapshot(snapshotOf(row))) index.adopt(row.id);
+    else index.forgetResult(row.id);
   }
   const spoilt = index.unflushed().filter((row) => row.boot !== boot);
   for (const row of spoilt) await removeWithChildren({ store, index, owner }, row);
@@ -53,7 +52,7 @@ export async function removeWithChildren(
   row: ResultRow,
 ): Promise<boolean> {
   const { store, index, owner } = parts;
-  for (const child of index.results().filter(({ parent }) => parent === row.id)) {
+  for (const child of index.childrenOf(row.id)) {
     if (!(await removeWithChildren(parts, child))) return false;
   }
   if (!index.beginDelete(row.id, owner)) return index.result(row.id) === undefined;
@@ -64,23 +63,27 @@ export async function removeWithChildren(
 
 /** Clones of flights whose owners are gone, and of none: whoever makes one has its flight first. */
 async function recoverClones(parts: Parts): Promise<void> {
-  const { store, index } = parts;
+  const { store, index, stateDir } = parts;
   const clones = (await store.listClones()).filter((name) => name.startsWith('build-'));
   for (const clone of clones) {
     const id = idOf(clone.replace(/-cache-\d+$/, ''));
     await unlessInFlight(parts, id, () => store.deleteClone(clone));
   }
   for (const flight of index.flights()) {
-    if (!(await ownerIsAlive(flight.owner))) index.endFlight(flight);
+    if (await ownerIsAlive(flight.owner)) continue;
+    index.endFlight(flight);
+    await rm(join(stateDir, 'logs', flight.log), { force: true });
   }
 }
 
 async function recoverTemporary(parts: Parts): Promise<void> {
-  const { index, stateDir, sandbox } = parts;
+  const { stateDir, sandbox } = parts;
   for (const name of await readdir(join(stateDir, 'tmp'))) {
     const dir = join(stateDir, 'tmp', name);
     await unlessInFlight(parts, idOf(name), async () => {
-      await sandbox.destroy({
+      await (
+        await sandbox()
+      ).destroy({
         name: sandboxName(idOf(name)),
         files: { kind: 'root', rootDir: dir },
         tmpDir: join(dir, 'tmp'),
@@ -91,15 +94,6 @@ async function recoverTemporary(parts: Parts): Promise<void> {
       });
       await removeTree(dir);
     });
-  }
-  const logs = await readdir(join(stateDir, 'logs'));
-  const needed = new Set([
-    ...index.flights().map(({ log }) => log),
-    ...index.results().flatMap(({ log }) => (log === null ? [] : [log])),
-    ...index.failures().map(({ log }) => log),
-  ]);
-  for (const name of logs) {
-    if (!needed.has(name)) await removeTree(join(stateDir, 'logs', name));
   }
 }
 

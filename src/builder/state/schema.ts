@@ -22,6 +22,7 @@ const TABLES = `
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX results_by_parent ON results (parent);
   CREATE INDEX results_by_use ON results (used_at);
+  CREATE INDEX results_changing ON results (state) WHERE state <> 'ready';
   CREATE INDEX results_to_flush ON results (boot) WHERE flushed = 0;
 
   -- Results that a build at work needs.

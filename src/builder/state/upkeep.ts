@@ -96,6 +96,18 @@ export async function collectGarbage(parts: Parts): Promise<string[]> {
   for (const id of settled ? await store.listSnapshots() : []) {
     if (id.startsWith('cache.') && !index.cacheVersionNeeded(id)) await tryDelete(id);
   }
+  // Listed first: what is made later has its row first.
+  const logs = await readdir(join(stateDir, 'logs'));
+  const needed = new Set([
+    ...index.flights().map(({ log }) => log),
+    ...index.results().flatMap(({ log }) => (log === null ? [] : [log])),
+    ...index.failures().map(({ log }) => log),
+  ]);
+  for (const name of logs) {
+    if (needed.has(name)) continue;
+    await rm(join(stateDir, 'logs', name), { force: true });
+    removed.push(`log ${name}`);
+  }
   for (const failure of index.forgetFailures(FAILURES_KEPT)) {
     await rm(join(stateDir, 'logs', failure.log), { force: true });
     removed.push(`log ${failure.log}`);

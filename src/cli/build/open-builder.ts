@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { probeAll } from '../../agent/host-facts.ts';
 import { Builder } from '../../builder/builder.ts';
 import { SANDBOX_DRIVERS } from '../../drivers/sandbox/drivers.ts';
-import type { SandboxDriver } from '../../drivers/sandbox/sandbox.ts';
+import type { Sandbox, SandboxDriver } from '../../drivers/sandbox/sandbox.ts';
 import { STORE_DRIVERS } from '../../drivers/store/drivers.ts';
 import { parseStoreSpec, StoreSpecError, type StoreSpec } from '../../drivers/store/spec.ts';
 import { nearest } from '../../domain/nearest.ts';
@@ -34,18 +34,17 @@ export function withStore(command: Command): Command {
 export async function withBuilder<T>(
   options: StoreOptions & { readonly contextDir?: string },
   signal: AbortSignal,
-  work: (
-    builder: Builder,
-    tools: { readonly storeText: string; readonly sandbox: string },
-  ) => Promise<T>,
+  work: (builder: Builder, storeText: string) => Promise<T>,
 ): Promise<T> {
   const dataDir = resolve(options.data ?? defaultDataDir());
   const { driver, root } = await storeFor(options.store, dataDir);
-  const sandboxDriver = await sandboxFor(options.sandbox);
+  if (options.sandbox !== undefined) knownSandbox(options.sandbox);
+  let sandbox: Promise<Sandbox> | undefined;
   await mkdir(root, { recursive: true, mode: 0o711 });
   const builder = await Builder.open({
     store: driver.open(root),
-    sandbox: await sandboxDriver.open(),
+    // Trying sandboxes takes a while, which a build with nothing to run does not need.
+    sandbox: () => (sandbox ??= openSandbox(options.sandbox)),
     bases: basesOf({
       contextDir: resolve(options.contextDir ?? '.'),
       cacheDir: join(root, 'fetched'),
@@ -56,8 +55,7 @@ export async function withBuilder<T>(
     clock: systemClock,
   });
   try {
-    const storeText = `${driver.name}:${root}`;
-    return await work(builder, { storeText, sandbox: sandboxDriver.name });
+    return await work(builder, `${driver.name}:${root}`);
   } finally {
     await builder.close(signal);
   }
@@ -84,21 +82,24 @@ async function storeFor(text: string | undefined, dataDir: string): Promise<Stor
   return { driver, root: join(dir, best.name) };
 }
 
-async function sandboxFor(name: string | undefined): Promise<SandboxDriver> {
+function knownSandbox(name: string): SandboxDriver {
+  const driver = SANDBOX_DRIVERS[name];
+  if (driver !== undefined) return driver;
+  const names = Object.keys(SANDBOX_DRIVERS);
+  const near = nearest(name, names);
+  const hint = near === undefined ? '' : `; did you mean ${near}?`;
+  throw new UsageError(`there is no sandbox ${name}${hint} (there are: ${names.join(', ')})`);
+}
+
+/** The sandbox of that name, or the best that works. */
+async function openSandbox(name: string | undefined): Promise<Sandbox> {
   if (name !== undefined) {
-    const driver = SANDBOX_DRIVERS[name];
-    if (driver === undefined) {
-      const names = Object.keys(SANDBOX_DRIVERS);
-      const near = nearest(name, names);
-      const hint = near === undefined ? '' : `; did you mean ${near}?`;
-      throw new UsageError(`there is no sandbox ${name}${hint} (there are: ${names.join(', ')})`);
-    }
+    const driver = knownSandbox(name);
     const report = await driver.probe();
-    if (!report.available)
-      throw new UsageError(`sandbox ${name} does not work here: ${report.detail}`);
-    return driver;
+    if (report.available) return driver.open();
+    throw new UsageError(`sandbox ${name} does not work here: ${report.detail}`);
   }
   const byRank = Object.values(SANDBOX_DRIVERS).toSorted((a, b) => b.rank - a.rank);
-  for (const driver of byRank) if ((await driver.probe()).available) return driver;
+  for (const driver of byRank) if ((await driver.probe()).available) return driver.open();
   throw new UsageError('no sandbox works here; `pomona doctor` says why');
 }
