@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import {
   chmod,
   link,
@@ -25,6 +26,7 @@ import { loopFileSystem, type LoopFileSystem } from '../loop-file-system.ts';
 
 const CASES = [
   { driver: 'copy', on: 'the temporary directory' },
+  { driver: 'overlayfs', on: 'ext4' },
   { driver: 'reflink', on: 'xfs' },
   { driver: 'reflink', on: 'btrfs' },
   { driver: 'btrfs', on: 'btrfs' },
@@ -51,7 +53,21 @@ function storeContract(driver: StoreDriver, disk: LoopFileSystem | undefined): v
   });
   after(async () => {
     for (const name of await store.listClones()) await store.deleteClone(name);
-    for (const id of await store.listSnapshots()) await store.deleteSnapshot(id);
+    // Children first, in whatever order they come.
+    for (
+      let left = await store.listSnapshots();
+      left.length > 0;
+      left = await store.listSnapshots()
+    ) {
+      for (const id of left) {
+        await store.deleteSnapshot(id).catch((error: unknown) => {
+          if (!(error instanceof StoreError && error.code === 'in_use')) throw error;
+        });
+      }
+    }
+    assert(
+      !readFileSync('/proc/self/mountinfo', 'utf8').includes(`${root}/`) || disk === undefined,
+    );
     if (disk === undefined) await rm(root, { recursive: true });
     else disk.remove();
   });
@@ -132,6 +148,13 @@ function storeContract(driver: StoreDriver, disk: LoopFileSystem | undefined): v
   test('clones outlive the snapshot they were made from', async () => {
     await store.createSnapshot('brief', (dir) => writeFile(join(dir, 'file'), 'kept'));
     const clone = await store.clone('brief', 'outlives');
+    if (store.capabilities.childrenFirst) {
+      await assert.rejects(store.deleteSnapshot('brief'), { code: 'in_use' });
+      await store.deleteClone('outlives');
+      await store.deleteSnapshot('brief');
+      assert.equal(await store.hasSnapshot('brief'), false);
+      return;
+    }
     await store.deleteSnapshot('brief');
     assert.equal(await store.hasSnapshot('brief'), false);
     assert.equal(await readFile(join(clone, 'file'), 'utf8'), 'kept');
@@ -219,6 +242,37 @@ function storeContract(driver: StoreDriver, disk: LoopFileSystem | undefined): v
       assert.equal(error.code, 'snapshot_missing');
       return true;
     });
+  });
+
+  test('a chain of a hundred snapshots is as good as one', async () => {
+    await store.createSnapshot('link.0', (dir) => writeFile(join(dir, 'first'), '0'));
+    for (let index = 1; index <= 100; index += 1) {
+      const clone = await store.clone(`link.${index - 1}`, 'chained');
+      await writeFile(join(clone, `f${index}`), String(index));
+      if (index > 1) await rm(join(clone, `f${index - 1}`));
+      await store.commit('chained', `link.${index}`);
+    }
+    const names = await store.withSnapshot('link.100', (dir) => readdir(dir));
+    assert.deepEqual(names.toSorted(), ['f100', 'first']);
+  });
+
+  test('a snapshot is shown to several at once', async () => {
+    const clone = await store.clone('shared', 'shown');
+    await writeFile(join(clone, 'more'), 'x');
+    await store.commit('shown', 'shown');
+    const meeting = Promise.withResolvers<void>();
+    let there = 0;
+    const shown = await Promise.all(
+      [store, driver.open(root), store].map((each) =>
+        each.withSnapshot('shown', async (dir) => {
+          there += 1;
+          if (there === 3) meeting.resolve();
+          await meeting.promise;
+          return readdir(dir);
+        }),
+      ),
+    );
+    for (const names of shown) assert.deepEqual(names.toSorted(), ['file', 'more']);
   });
 
   test('deleting twice is deleting once', async () => {

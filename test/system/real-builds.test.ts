@@ -41,6 +41,7 @@ const MASKED = Buffer.from(
 
 const STORES = [
   { driver: 'copy', on: undefined },
+  { driver: 'overlayfs', on: 'ext4' },
   { driver: 'reflink', on: 'xfs' },
   { driver: 'btrfs', on: 'btrfs' },
 ] as const;

@@ -21,8 +21,8 @@ export interface StoreOptions {
 }
 
 export const STORE_HELP = `
---store is DRIVER:/directory, such as btrfs:/builds; without it the best one that works in the data
-directory is taken, which \`pomona doctor\` explains. Any number of processes may use one store.`;
+--store is DRIVER:/directory, such as btrfs:/builds; without it, of those that work in the data
+directory, one whose clones cost least is taken. Any number of processes may use one store.`;
 
 export function withStore(command: Command): Command {
   return command
@@ -73,13 +73,21 @@ async function storeFor(text: string | undefined, dataDir: string): Promise<Stor
     }
   }
   const reports = await probeAll(STORE_DRIVERS, (driver) => driver.probe(join(dir, 'probe')));
-  const best = reports.filter(({ available }) => available).toSorted((a, b) => b.rank - a.rank)[0];
+  const [best] = reports
+    .filter(({ available }) => available)
+    .toSorted((a, b) => costOf(a.name) - costOf(b.name) || b.rank - a.rank);
   const driver = STORE_DRIVERS[best?.name ?? ''];
   if (best === undefined || driver === undefined) {
     const why = reports.map(({ name, detail }) => `${name}: ${detail}`).join('; ');
     throw new UsageError(`no store works in ${dir}: ${why}`);
   }
   return { driver, root: join(dir, best.name) };
+}
+
+/** Each step is a clone of the one before: what that costs is what counts. */
+function costOf(name: string): number {
+  const { cloning } = STORE_DRIVERS[name]?.open('/').capabilities ?? { cloning: 'copy' };
+  return { snapshot: 0, reflink: 1, copy: 2 }[cloning];
 }
 
 function knownSandbox(name: string): SandboxDriver {

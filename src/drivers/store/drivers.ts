@@ -1,5 +1,6 @@
 import { btrfsDriver } from './btrfs.ts';
 import { copyDriver } from './copy.ts';
+import { overlayfsDriver } from './overlayfs.ts';
 import { reflinkDriver } from './reflink.ts';
 import type { StoreDriver } from './store.ts';
 
@@ -7,5 +8,6 @@ import type { StoreDriver } from './store.ts';
 export const STORE_DRIVERS: Readonly<Record<string, StoreDriver>> = {
   btrfs: btrfsDriver,
   copy: copyDriver,
+  overlayfs: overlayfsDriver,
   reflink: reflinkDriver,
 };
