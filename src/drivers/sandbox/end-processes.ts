@@ -13,8 +13,9 @@ const PATIENCE_MS = 10_000;
  */
 export async function endProcesses(spec: SandboxSpec, uid: number | undefined): Promise<void> {
   const deadline = performance.now() + PATIENCE_MS;
+  const spaces = new Set<string>();
   for (let wait = 1; ; wait = Math.min(wait * 2, 100)) {
-    const pids = await livingProcesses(spec, uid);
+    const pids = await livingProcesses(spec, uid, spaces);
     if (pids.length === 0) return;
     if (performance.now() > deadline) {
       throw new Error(`processes ${pids.join(', ')} of ${spec.name} do not end`);
@@ -33,7 +34,7 @@ export async function askProcesses(
   uid: number | undefined,
   spare: readonly string[] = [],
 ): Promise<void> {
-  for (const pid of await livingProcesses(spec, uid)) {
+  for (const pid of await livingProcesses(spec, uid, new Set())) {
     const program = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
     if (spare.includes(program.trim())) continue;
     const identity = await processIdentity(pid);
@@ -41,25 +42,33 @@ export async function askProcesses(
   }
 }
 
-async function livingProcesses(spec: SandboxSpec, uid: number | undefined): Promise<number[]> {
+/**
+ * `spaces`: process namespaces in which the worker's processes were found; those found now are
+ * added. What carries the mark may be gone before the rest of its namespace is.
+ */
+async function livingProcesses(
+  spec: SandboxSpec,
+  uid: number | undefined,
+  spaces: Set<string>,
+): Promise<number[]> {
   const found = new Set(await cgroupProcesses(spec.name));
   const marked = await findProcesses({
     environment: `${WORKER_VARIABLE}=${spec.name}`,
     ...(uid === undefined ? {} : { uid }),
   });
   for (const pid of marked) found.add(pid);
-  for (const pid of await namespaceMembers(marked)) found.add(pid);
+  for (const pid of await namespaceMembers(marked, spaces)) found.add(pid);
   const living = await Promise.all(
     [...found].map(async (pid) => ((await processIdentity(pid)) === undefined ? [] : [pid])),
   );
   return living.flat();
 }
 
-/** Processes in the process namespaces, other than our own, that any of these is in. */
-async function namespaceMembers(pids: readonly number[]): Promise<number[]> {
-  if (process.platform !== 'linux' || pids.length === 0) return [];
+/** Processes in these process namespaces and in those, other than our own, of these processes. */
+async function namespaceMembers(pids: readonly number[], spaces: Set<string>): Promise<number[]> {
+  if (process.platform !== 'linux') return [];
   const namespaceOf = (pid: number | 'self') => readlink(`/proc/${pid}/ns/pid`).catch(() => '');
-  const spaces = new Set(await Promise.all(pids.map(namespaceOf)));
+  for (const space of await Promise.all(pids.map(namespaceOf))) spaces.add(space);
   spaces.delete('');
   spaces.delete(await namespaceOf('self'));
   if (spaces.size === 0) return [];
