@@ -6,7 +6,7 @@
 missing=''
 for pair in bwrap:bubblewrap runc:runc busybox:busybox-static \
   mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs faketime:faketime \
-  zsh:zsh fish:fish; do
+  zsh:zsh fish:fish rsync:rsync strace:strace zfs-fuse:zfs-fuse; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || missing="$missing ${pair##*:}"
 done
 if [ -n "$missing" ]; then
@@ -21,7 +21,17 @@ if [ -n "$missing" ]; then
   fi
 fi
 
+# The daemon that zfs-fuse needs, for the time of the tests.
+zfs_fuse=''
+stop_zfs_fuse() { [ -z "$zfs_fuse" ] || kill "$zfs_fuse"; }
+trap stop_zfs_fuse EXIT
+trap 'exit 130' INT TERM
+if [ "$(id -u)" = 0 ] && command -v zfs-fuse >/dev/null 2>&1 && ! zpool list >/dev/null 2>&1; then
+  zfs-fuse --no-daemon --no-kstat-mount >/dev/null 2>&1 &
+  zfs_fuse=$!
+fi
+
 npm run --silent check
 npm run --silent build
-exec node --test --test-concurrency=2 --test-reporter=spec \
+node --test --test-concurrency=2 --test-reporter=spec \
   "src/**/*.test.ts" "test/**/*.test.ts" "scripts/**/*.test.ts"

@@ -24,7 +24,9 @@ export function loopFileSystem(
   try {
     writeFileSync(file, '');
     truncateSync(file, megabytes * 2 ** 20);
-    execFileSync(`mkfs.${type}`, ['-q', file], { stdio: ['ignore', 'ignore', 'pipe'] });
+    // As many files as other file systems have room for.
+    const inodes = type === 'ext4' ? ['-N', '400000'] : [];
+    execFileSync(`mkfs.${type}`, ['-q', ...inodes, file], { stdio: ['ignore', 'ignore', 'pipe'] });
     execFileSync('mount', ['-o', 'loop', file, dir], { stdio: ['ignore', 'ignore', 'pipe'] });
     // Workers' users pass through.
     for (const path of [base, dir]) chmodSync(path, 0o711);

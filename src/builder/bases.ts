@@ -15,10 +15,14 @@ export interface ResolvedBase {
    * Fills the empty directory `dir`: with `rootfs`, or with `home` and `prefix`. Verifies what it
    * brings.
    */
-  fetch(
-    dir: string,
-    options: { readonly signal: AbortSignal; onNote(text: string): void | Promise<void> },
-  ): Promise<BaseConfig>;
+  fetch(dir: string, options: BaseOptions): Promise<BaseConfig>;
+}
+
+export interface BaseOptions {
+  readonly signal: AbortSignal;
+  onNote(text: string): void | Promise<void>;
+  /** Makes the empty directory `part` in `dir`, which may be a file system of its own. */
+  makePart(part: string): Promise<string>;
 }
 
 /** Where bases come from. */

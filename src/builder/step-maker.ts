@@ -82,6 +82,7 @@ export class StepMaker {
       const config = await base.fetch(dir, {
         signal: order.signal,
         onNote: (text) => order.log.write(`${text}\n`),
+        makePart: (part) => store.makePart(cloneName(order.id), part),
       });
       return { config: JSON.stringify(config), ending: { exitCode: 0 } };
     });

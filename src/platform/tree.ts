@@ -131,15 +131,18 @@ class TreeCopier {
   }
 }
 
+/** While something of a process that is ending is still being written. */
+const RETRIES = { maxRetries: 5, retryDelay: 50 } as const;
+
 /** Removes a tree whatever is in it, read-only directories included. Idempotent. */
 export async function removeTree(path: string): Promise<void> {
   try {
-    await rm(path, { recursive: true, force: true });
+    await rm(path, { recursive: true, force: true, ...RETRIES });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'EACCES' && code !== 'EPERM') throw error;
     await openUp(Buffer.from(path));
-    await rm(path, { recursive: true, force: true });
+    await rm(path, { recursive: true, force: true, ...RETRIES });
   }
 }
 

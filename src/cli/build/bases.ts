@@ -1,13 +1,13 @@
-import { mkdir, rename, rmdir } from 'node:fs/promises';
+import { mkdir, rename, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import type { Bases, ResolvedBase } from '../../builder/bases.ts';
+import type { BaseOptions, Bases, ResolvedBase } from '../../builder/bases.ts';
 import { BuildError } from '../../builder/build-error.ts';
 import { layoutOf } from '../../drivers/fetch/directory.ts';
 import { FETCH_DRIVERS } from '../../drivers/fetch/drivers.ts';
 import { FetchError } from '../../drivers/fetch/fetch.ts';
 import type { LocalImages } from '../../images/local-images.ts';
 import { ImageError } from '../../images/reference.ts';
-import { copyTree } from '../../platform/tree.ts';
+import { copyTree, removeTree } from '../../platform/tree.ts';
 import { size } from '../output.ts';
 
 const IMAGE = /^pomona:(.+)$/;
@@ -48,7 +48,7 @@ async function fetched(
   const { digest, pinned } = await fetcher.resolve(ref, signal);
   return {
     digest,
-    async fetch(dir, { signal: stop, onNote }) {
+    async fetch(dir, { signal: stop, onNote, makePart }) {
       const rootfs = join(dir, 'rootfs');
       await mkdir(rootfs, { mode: 0o755 });
       const progress = new Progress(onNote);
@@ -56,7 +56,7 @@ async function fetched(
         signal: stop,
         onProgress: (now) => progress.at(now.doneBytes, now.totalBytes),
       });
-      if (base.layout === 'home') await asHome(dir);
+      if (base.layout === 'home') await asHome(dir, makePart);
       return { layout: base.layout, env: base.env };
     },
   };
@@ -69,23 +69,26 @@ async function imageBase(images: LocalImages, name: string): Promise<ResolvedBas
   if (kind === 'file') throw new ImageError(`${name} is a disk; builds go over directories`);
   return {
     digest,
-    async fetch(dir, { signal }) {
+    async fetch(dir, { signal, makePart }) {
       const rootfs = join(dir, 'rootfs');
       await mkdir(rootfs, { mode: 0o755 });
       await copyTree(images.dataPath(digest), rootfs, { reflink: false, signal });
       const layout = await layoutOf(rootfs);
-      if (layout === 'home') await asHome(dir);
+      if (layout === 'home') await asHome(dir, makePart);
       return { layout, env: {} };
     },
   };
 }
 
 /** What came as a root file system is a home and a prefix. */
-async function asHome(dir: string): Promise<void> {
+async function asHome(dir: string, makePart: BaseOptions['makePart']): Promise<void> {
   for (const part of ['home', 'prefix']) {
-    await rename(join(dir, 'rootfs', part), join(dir, part));
+    const from = join(dir, 'rootfs', part);
+    const to = await makePart(part);
+    if ((await stat(from)).dev === (await stat(to)).dev) await rename(from, to);
+    else await copyTree(from, to, { reflink: false });
   }
-  await rmdir(join(dir, 'rootfs'));
+  await removeTree(join(dir, 'rootfs'));
 }
 
 /** A line for each tenth of what is fetched. */

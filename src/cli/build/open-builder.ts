@@ -21,12 +21,12 @@ export interface StoreOptions {
 }
 
 export const STORE_HELP = `
---store is DRIVER:/directory, such as btrfs:/builds; without it, of those that work in the data
+--store is DRIVER:PLACE, such as btrfs:/builds or zfs:tank/builds; without it, of those that work in the data
 directory, one whose clones cost least is taken. Any number of processes may use one store.`;
 
 export function withStore(command: Command): Command {
   return command
-    .option('--store <spec>', 'where results are kept: DRIVER:/directory')
+    .option('--store <spec>', 'where results are kept: DRIVER:PLACE')
     .option('--data <dir>', 'data directory');
 }
 
@@ -40,17 +40,18 @@ export async function withBuilder<T>(
   const { driver, root } = await storeFor(options.store, dataDir);
   if (options.sandbox !== undefined) knownSandbox(options.sandbox);
   let sandbox: Promise<Sandbox> | undefined;
-  await mkdir(root, { recursive: true, mode: 0o711 });
+  const dir = driver.dirOf(root);
+  await mkdir(dir, { recursive: true, mode: 0o711 });
   const builder = await Builder.open({
     store: driver.open(root),
     // Trying sandboxes takes a while, which a build with nothing to run does not need.
     sandbox: () => (sandbox ??= openSandbox(options.sandbox)),
     bases: basesOf({
       contextDir: resolve(options.contextDir ?? '.'),
-      cacheDir: join(root, 'fetched'),
+      cacheDir: join(dir, 'fetched'),
       images: new LocalImages(join(dataDir, 'agent', 'images')),
     }),
-    stateDir: join(root, 'state'),
+    stateDir: join(dir, 'state'),
     limits: {},
     clock: systemClock,
   });

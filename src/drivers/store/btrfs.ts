@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { isMissing } from '../../platform/atomic-file.ts';
 import { removeTree } from '../../platform/tree.ts';
 import { DirectoryStore, directoryCapabilities } from './directory-store.ts';
+import { directoryPlace } from './directory-place.ts';
 import { probeStore } from './probe.ts';
 import type { StoreDriver } from './store.ts';
 
@@ -16,6 +17,7 @@ const SUBVOLUME_INODE = 256;
 /** Subvolumes and their snapshots, made in constant time. */
 export const btrfsDriver: StoreDriver = {
   name: 'btrfs',
+  ...directoryPlace('btrfs'),
   rank: 30,
   probe: (root) =>
     probeStore(

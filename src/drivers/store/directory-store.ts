@@ -1,6 +1,6 @@
-import { mkdir, readdir, rename, rmdir, stat, statfs } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, rmdir, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isMissing } from '../../platform/atomic-file.ts';
+import { isMissing, readJson, writeJson } from '../../platform/atomic-file.ts';
 import { isAlive, processIdentity } from '../../platform/process-table.ts';
 import { treeBytes } from '../../platform/tree.ts';
 import { StoreError, type Store, type StoreCapabilities } from './store.ts';
@@ -14,6 +14,11 @@ export interface DirectoryOperations {
   /** Makes a snapshot immutable, or not any more, where the file system has that. */
   freeze(dir: string, frozen: boolean): Promise<void>;
   remove(dir: string): Promise<void>;
+  /**
+   * Makes the directory `to` like `from`, sharing what it can with `parent`, which `from` is a
+   * changed copy of. Absent: what is committed is moved into its place.
+   */
+  share?(from: string, to: string, parent: string): Promise<void>;
 }
 
 /** What every store of directories can do, whatever its way of cloning. */
@@ -49,6 +54,7 @@ export class DirectoryStore implements Store {
       ['snapshots', 0o700],
       ['new', 0o700],
       ['clones', 0o711],
+      ...(this.#operations.share === undefined ? [] : ([['parents', 0o700]] as const)),
     ] as const) {
       await mkdir(join(this.#root, part), { recursive: true, mode });
     }
@@ -78,6 +84,7 @@ export class DirectoryStore implements Store {
   }
 
   async commit(cloneName: string, id: string): Promise<void> {
+    if (this.#operations.share !== undefined && (await this.#share(cloneName, id))) return;
     try {
       await rename(this.#clone(cloneName), this.#snapshot(id));
     } catch (error) {
@@ -88,6 +95,21 @@ export class DirectoryStore implements Store {
       });
     }
     await this.#operations.freeze(this.#snapshot(id), true);
+  }
+
+  /** False when there is nothing to share with. */
+  async #share(cloneName: string, id: string): Promise<boolean> {
+    const parent = await readJson<string>(this.#parentFile(cloneName));
+    const there = (await this.listClones()).includes(cloneName);
+    if (parent === undefined || !there || !(await this.hasSnapshot(parent))) return false;
+    if (!(await this.hasSnapshot(id))) {
+      await this.#makeAt(this.#snapshot(id), `snapshot-${id}`, async (dir) =>
+        this.#operations.share?.(this.#clone(cloneName), dir, this.#snapshot(parent)),
+      );
+      await this.#operations.freeze(this.#snapshot(id), true);
+    }
+    await this.deleteClone(cloneName);
+    return true;
   }
 
   async withSnapshot<T>(id: string, read: (dir: string) => Promise<T>): Promise<T> {
@@ -116,9 +138,11 @@ export class DirectoryStore implements Store {
   }
 
   async clone(id: string, cloneName: string, signal?: AbortSignal): Promise<string> {
+    signal?.throwIfAborted();
     await this.#expect(id);
     await this.deleteClone(cloneName);
     const dir = this.#clone(cloneName);
+    if (this.#operations.share !== undefined) await writeJson(this.#parentFile(cloneName), id);
     await this.#makeAt(dir, `clone-${cloneName}`, (temporary) =>
       this.#operations.copy(this.#snapshot(id), temporary, signal),
     );
@@ -132,12 +156,20 @@ export class DirectoryStore implements Store {
     return dir;
   }
 
+  async makePart(cloneName: string, part: string): Promise<string> {
+    const dir = join(this.#clone(cloneName), part);
+    await mkdir(dir, { mode: 0o711 });
+    return dir;
+  }
+
   listClones(): Promise<string[]> {
     return readdir(join(this.#root, 'clones'));
   }
 
   async deleteClone(cloneName: string): Promise<void> {
     await this.#retire(this.#clone(cloneName), `old-clone-${cloneName}`);
+    if (this.#operations.share !== undefined)
+      await rm(this.#parentFile(cloneName), { force: true });
   }
 
   async diskSpace(): Promise<{ totalBytes: number; freeBytes: number }> {
@@ -192,6 +224,11 @@ export class DirectoryStore implements Store {
     const temporary = join(own, name);
     await this.#operations.remove(temporary);
     return temporary;
+  }
+
+  /** Where it is kept which snapshot a clone was made from. */
+  #parentFile(cloneName: string): string {
+    return join(this.#root, 'parents', cloneName);
   }
 
   #snapshot(id: string): string {

@@ -2,6 +2,8 @@ import { btrfsDriver } from './btrfs.ts';
 import { copyDriver } from './copy.ts';
 import { overlayfsDriver } from './overlayfs.ts';
 import { reflinkDriver } from './reflink.ts';
+import { rsyncDriver } from './rsync/rsync.ts';
+import { zfsDriver } from './zfs/zfs.ts';
 import type { StoreDriver } from './store.ts';
 
 /** Every store there is. */
@@ -10,4 +12,6 @@ export const STORE_DRIVERS: Readonly<Record<string, StoreDriver>> = {
   copy: copyDriver,
   overlayfs: overlayfsDriver,
   reflink: reflinkDriver,
+  rsync: rsyncDriver,
+  zfs: zfsDriver,
 };

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { isMissing, readJson, writeFileAtomic, writeJson } from '../../platform/atomic-file.ts';
 import { isAlive, processIdentity } from '../../platform/process-table.ts';
 import { copyTree, removeTree, treeBytes } from '../../platform/tree.ts';
+import { directoryPlace } from './directory-place.ts';
 import { probeStore } from './probe.ts';
 import { StoreError, type Store, type StoreCapabilities, type StoreDriver } from './store.ts';
 
@@ -17,6 +18,7 @@ const MOST_LAYERS = 300;
 /** Each snapshot only what changed since the one before it, shown together by overlayfs. Linux, root. */
 export const overlayfsDriver: StoreDriver = {
   name: 'overlayfs',
+  ...directoryPlace('overlayfs'),
   // Below `copy`: workers' stores let images go before their clones, which this one cannot.
   rank: 5,
   probe: (root) =>
@@ -142,6 +144,7 @@ class OverlayStore implements Store {
   }
 
   async clone(id: string, cloneName: string, signal?: AbortSignal): Promise<string> {
+    signal?.throwIfAborted();
     const parent = await this.#expect(id);
     await this.deleteClone(cloneName);
     const below = [{ id, layer: parent.layer }, ...parent.below];
@@ -174,6 +177,14 @@ class OverlayStore implements Store {
   async createClone(cloneName: string): Promise<string> {
     await this.deleteClone(cloneName);
     return join(await this.#makeClone(cloneName, [], async () => undefined), 'diff');
+  }
+
+  async makePart(cloneName: string, part: string): Promise<string> {
+    const clone = this.#clone(cloneName);
+    const meta = await readJson<Meta>(join(clone, 'meta.json'));
+    const dir = join(clone, meta?.below.length === 0 ? 'diff' : 'mnt', part);
+    await mkdir(dir, { mode: 0o711 });
+    return dir;
   }
 
   async #makeClone(

@@ -1,12 +1,14 @@
 import { mkdir } from 'node:fs/promises';
 import { copyTree, removeTree } from '../../platform/tree.ts';
 import { DirectoryStore, directoryCapabilities } from './directory-store.ts';
+import { directoryPlace } from './directory-place.ts';
 import { probeStore } from './probe.ts';
 import type { StoreDriver } from './store.ts';
 
 /** Files that share their blocks until one is changed: APFS clonefile, FICLONE on XFS and Btrfs. */
 export const reflinkDriver: StoreDriver = {
   name: 'reflink',
+  ...directoryPlace('reflink'),
   rank: 20,
   probe: (root) =>
     probeStore(

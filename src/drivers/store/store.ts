@@ -56,6 +56,12 @@ export interface Store {
 
   /** Makes an empty writable directory that is listed and committed as clones are. */
   createClone(cloneName: string): Promise<string>;
+  /**
+   * Makes the empty directory `part` at the top of a clone, such as `home`, and returns its path.
+   * Where file systems are cheap it is one of its own, which can be mounted elsewhere; it is cloned
+   * and committed with the clone that it is in.
+   */
+  makePart(cloneName: string, part: string): Promise<string>;
 
   /** Names of all clones, complete or not. */
   listClones(): Promise<string[]>;
@@ -77,9 +83,16 @@ export interface StoreCapabilities {
   readonly liveSnapshots: boolean;
 }
 
-/** One entry of the family's map. `root` is a directory that the store has for itself. */
+/** One entry of the family's map. `root` is the place that the store has for itself. */
 export interface StoreDriver {
   readonly name: string;
+  /** What `root` looks like, for people: `/directory`. */
+  readonly form: string;
+  /**
+   * The directory of that place, for what is kept with the store and is not in it. Throws
+   * `StoreError` `bad_place` for what is not of the form.
+   */
+  dirOf(root: string): string;
   /** Higher is better. */
   readonly rank: number;
   /** Tries for real whether a store can live in `root` (creating it where needed). */
@@ -90,7 +103,13 @@ export interface StoreDriver {
 /** Thrown by stores for what a caller can do something about. */
 export class StoreError extends Error {
   readonly code:
-    'snapshot_missing' | 'clone_missing' | 'in_use' | 'no_space' | 'unsupported' | 'io';
+    | 'snapshot_missing'
+    | 'clone_missing'
+    | 'in_use'
+    | 'no_space'
+    | 'unsupported'
+    | 'bad_place'
+    | 'io';
   constructor(code: StoreError['code'], message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = 'StoreError';

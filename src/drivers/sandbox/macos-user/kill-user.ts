@@ -1,5 +1,5 @@
 import { SandboxError } from '../sandbox.ts';
-import { tool } from './tool.ts';
+import { tool } from '../../../platform/tool.ts';
 
 const PATIENCE_MS = 10_000;
 const NOTHING_MATCHED = 1;

@@ -33,7 +33,7 @@ import { layOver, takeAway } from './overlays.ts';
 import { putBack, putInPlace } from './places.ts';
 import { sandboxProfile } from './profile.ts';
 import { writeStartFile } from './start-file.ts';
-import { tool } from './tool.ts';
+import { tool } from '../../../platform/tool.ts';
 import { createUser, deleteUser, type BuildUser } from './users.ts';
 
 /** One way to use users of macOS. */

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { isMissing, readJson, writeJson } from '../../../platform/atomic-file.ts';
 import { findProgram } from '../environment.ts';
 import { SandboxError } from '../sandbox.ts';
-import { mustRun, tool } from './tool.ts';
+import { mustRun, tool } from '../../../platform/tool.ts';
 
 /**
  * Shows directories of a clone at the paths where their files expect to be. macOS has no bind

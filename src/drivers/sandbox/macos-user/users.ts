@@ -1,4 +1,4 @@
-import { mustRun } from './tool.ts';
+import { mustRun } from '../../../platform/tool.ts';
 
 /** Users of the host's directory service, made for one environment each. */
 export interface BuildUser {
