@@ -3,7 +3,7 @@
  * a clone; and the same steps over the same base with `buildah bud` (Debian: buildah), in the same
  * run. Linux, root, 3 GB of disk. Takes about five minutes; see docs/guides/performance.md.
  *
- *   node bench/build.ts [store]...      (default: copy reflink btrfs)
+ *   node bench/build.ts [store]...      (default: all)
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
@@ -16,17 +16,16 @@ import { printTable } from '../src/cli/output.ts';
 import { STORE_DRIVERS } from '../src/drivers/store/drivers.ts';
 import { limiter } from '../src/platform/limiter.ts';
 import { BuilderFixture } from '../test/builder-fixture.ts';
-import { loopFileSystem, type LoopFileSystem } from '../test/loop-file-system.ts';
+import { STORE_CASES, storePlace } from '../test/store-places.ts';
 import { machine, median, memoryMiB } from './support/measure.ts';
 
 const POMONA = fileURLToPath(new URL('../bin/pomona', import.meta.url));
 const STEPS = 20;
 const FILES = 50_000;
 const TIMES = 3;
-const FILE_SYSTEMS: Readonly<Record<string, 'xfs' | 'btrfs' | undefined>> = {
-  reflink: 'xfs',
-  btrfs: 'btrfs',
-};
+const DISK_MB = 3072;
+
+const DEFAULT_STORES = [...new Set(STORE_CASES.map(({ store }) => store))];
 
 const commands = (count: number, tag: string) =>
   Array.from({ length: count }, (_, index) => `(run (shell "true ${tag} ${index}"))`).join('\n');
@@ -72,14 +71,12 @@ async function statWalk(dir: string): Promise<void> {
 }
 
 async function benchStore(name: string): Promise<string[]> {
-  const type = FILE_SYSTEMS[name];
-  const disk = type === undefined ? undefined : loopFileSystem(type, 3072);
-  if (typeof disk === 'string') throw new Error(disk);
-  const place = disk as LoopFileSystem | undefined;
-  const fixture = new BuilderFixture({
-    store: name,
-    ...(place === undefined ? {} : { storeDir: join(place.dir, 'store') }),
-  });
+  // The first of its cases: each store once.
+  const which = STORE_CASES.find(({ store }) => store === name);
+  if (which === undefined) throw new Error(`there is no store ${name}`);
+  const place = storePlace(which, DISK_MB);
+  if (typeof place === 'string') throw new Error(place);
+  const fixture = new BuilderFixture({ store: name, storeRoot: place.root });
   try {
     const builder = await fixture.builder();
     const build = (spec: string) =>
@@ -97,7 +94,7 @@ async function benchStore(name: string): Promise<string[]> {
     const first = await timed(() => build(copy));
     const unchanged = await medianOf(() => build(copy));
     const walk = await medianOf(() => statWalk(fixture.context));
-    const store = STORE_DRIVERS[name]?.open(fixture.storeDir);
+    const store = STORE_DRIVERS[name]?.open(fixture.storeRoot);
     const tree = (await store?.listSnapshots())?.find((id) => id.startsWith('result.')) ?? '';
     const withFiles = builder.index.results().find(({ heading }) => heading.startsWith('copy'));
     const id = withFiles === undefined ? tree : `result.${withFiles.id}`;
@@ -117,7 +114,7 @@ async function benchStore(name: string): Promise<string[]> {
     ];
   } finally {
     await fixture.remove();
-    place?.remove();
+    place.remove();
   }
 }
 
@@ -125,7 +122,7 @@ async function benchStore(name: string): Promise<string[]> {
 async function coldBuild(fixture: BuilderFixture, store: string): Promise<number> {
   const file = join(fixture.dir, 'cold.spec');
   writeFileSync(file, specOf(STEPS, 'cold'));
-  const args = ['build', file, '--store', `${store}:${fixture.storeDir}`];
+  const args = ['build', file, '--store', `${store}:${fixture.storeRoot}`];
   const run = async () => void execFileSync(POMONA, args, { stdio: 'pipe' });
   await run();
   return medianOf(run);
@@ -191,7 +188,7 @@ async function growth(): Promise<string[][]> {
     const fixture = new BuilderFixture();
     const builder = await fixture.builder();
     const build = () => fixture.build(builder, specOf(STEPS, 'g').replace('./base', 'base'));
-    fillIndex(join(fixture.storeDir, 'state/index.db'), results);
+    fillIndex(join(fixture.storeRoot, 'state/index.db'), results);
     const made = await timed(build);
     rows.push([`${STEPS} steps, ${results} results`, ms(made / STEPS), ms(await medianOf(build))]);
     await fixture.remove();
@@ -202,7 +199,7 @@ async function growth(): Promise<string[][]> {
 console.log(`${new Date().toISOString()}: ${machine()}\n`);
 const stores = process.argv.slice(2);
 const rows: string[][] = [];
-for (const store of stores.length === 0 ? ['copy', 'reflink', 'btrfs'] : stores) {
+for (const store of stores.length === 0 ? DEFAULT_STORES : stores) {
   rows.push(await benchStore(store));
 }
 printTable(

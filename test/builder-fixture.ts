@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +6,8 @@ import type { Bases } from '../src/builder/bases.ts';
 import { Builder, type BuildRequest } from '../src/builder/builder.ts';
 import type { BuildEvent } from '../src/builder/report.ts';
 import { parseSpec } from '../src/builder/spec/parse.ts';
-import { SANDBOX_DRIVERS } from '../src/drivers/sandbox/drivers.ts';
+import { bubblewrapDriver } from '../src/drivers/sandbox/bubblewrap/bubblewrap.ts';
+import type { Sandbox } from '../src/drivers/sandbox/sandbox.ts';
 import { STORE_DRIVERS } from '../src/drivers/store/drivers.ts';
 import { systemClock } from '../src/platform/clock.ts';
 import { copyTree, digestTree, removeTree } from '../src/platform/tree.ts';
@@ -21,20 +22,22 @@ export const noBuilds =
 export class BuilderFixture {
   readonly dir = mkdtempSync(join(tmpdir(), 'pomona-builder-'));
   readonly context = join(this.dir, 'context');
-  readonly storeDir: string;
+  /** What the store's driver opens. */
+  readonly storeRoot: string;
+  readonly #sandbox: Promise<Sandbox> | undefined;
   readonly #builders: Builder[] = [];
   /** How often the base was fetched. */
   fetched = 0;
+  /** Of bases with a home and a prefix: where that is wanted. */
+  prefixPath = '/usr/local';
   storeName: string;
-  sandboxName: string;
 
-  constructor(options: { store?: string; storeDir?: string; sandbox?: string } = {}) {
+  constructor(options: { store?: string; storeRoot?: string; sandbox?: Promise<Sandbox> } = {}) {
     this.storeName = options.store ?? 'copy';
-    this.sandboxName = options.sandbox ?? 'bubblewrap';
-    this.storeDir = options.storeDir ?? join(this.dir, 'store');
+    this.#sandbox = options.sandbox;
+    this.storeRoot = options.storeRoot ?? join(this.dir, 'store');
     chmodSync(this.dir, 0o711);
     mkdirSync(this.context);
-    mkdirSync(this.storeDir, { recursive: true });
     const base = join(this.dir, 'base');
     mkdirSync(base);
     makeRoot(base, staticBusybox() ?? '');
@@ -44,8 +47,14 @@ export class BuilderFixture {
     return {
       resolve: async (from) => ({
         digest: await digestTree(join(this.dir, from)),
-        fetch: async (dir) => {
+        fetch: async (dir, { makePart }) => {
           this.fetched += 1;
+          if (existsSync(join(this.dir, from, 'home'))) {
+            for (const part of ['home', 'prefix']) {
+              await copyTree(join(this.dir, from, part), await makePart(part), { reflink: false });
+            }
+            return { layout: 'home', env: {}, prefixPath: this.prefixPath };
+          }
           mkdirSync(join(dir, 'rootfs'), { mode: 0o755 });
           await copyTree(join(this.dir, from), join(dir, 'rootfs'), { reflink: false });
           return { layout: 'root', env: { PATH: '/bin' } };
@@ -55,13 +64,14 @@ export class BuilderFixture {
   }
 
   async builder(): Promise<Builder> {
-    const store = STORE_DRIVERS[this.storeName]?.open(this.storeDir);
-    const driver = SANDBOX_DRIVERS[this.sandboxName];
-    if (store === undefined || driver === undefined) throw new Error('no such driver');
-    const opened = driver.open();
-    const sandbox = () => opened;
+    const driver = STORE_DRIVERS[this.storeName];
+    if (driver === undefined) throw new Error(`there is no store ${this.storeName}`);
+    const opened = this.#sandbox ?? bubblewrapDriver.open();
     const builder = await Builder.open({
-      ...{ store, sandbox, bases: this.bases, stateDir: join(this.storeDir, 'state') },
+      store: driver.open(this.storeRoot),
+      sandbox: () => opened,
+      bases: this.bases,
+      stateDir: join(driver.dirOf(this.storeRoot), 'state'),
       ...{ limits: {}, clock: systemClock },
     });
     this.#builders.push(builder);

@@ -125,7 +125,7 @@ for (const store of ['copy', 'overlayfs'])
         'cached',
         'made',
       ]);
-      for (const entry of await readdir(fixture.storeDir, {
+      for (const entry of await readdir(fixture.storeRoot, {
         recursive: true,
         withFileTypes: true,
       })) {
@@ -189,7 +189,7 @@ for (const store of ['copy', 'overlayfs'])
         assert.equal(await readFile(outcome.log, 'utf8'), 'before\n');
         assert.equal(output, 'before\n');
       }
-      assert.deepEqual(await readdir(join(fixture.storeDir, 'clones')), []);
+      assert.deepEqual(await readdir(join(fixture.storeRoot, 'clones')), []);
     });
 
     it('makes nested builds first and at once, and copies from them', async (t) => {
@@ -257,6 +257,6 @@ for (const store of ['copy', 'overlayfs'])
       assert.equal((await alone).outcome.outcome, 'cancelled');
       while (builder.index.flights().length > 0) await sleep(10);
       assert(performance.now() - at < 5_000);
-      assert.deepEqual(await readdir(join(fixture.storeDir, 'clones')), []);
+      assert.deepEqual(await readdir(join(fixture.storeRoot, 'clones')), []);
     });
   });

@@ -311,8 +311,9 @@ class OneBuild {
       make: (log, flight, signal) =>
         this.#tools.maker.base({ id, heading: place.heading, log, flight, signal }, base),
     });
-    const layout = new Layout(JSON.parse(row.config ?? '{}') as BaseConfig);
-    return { id: row.id, snapshot: snapshotOf(row), layout };
+    const config = JSON.parse(row.config ?? '{}') as BaseConfig;
+    const home = config.layout === 'home' ? (await this.#tools.sandbox()).capabilities.homePath : '';
+    return { id: row.id, snapshot: snapshotOf(row), layout: new Layout(config, home) };
   }
 
   async #run(

@@ -1,10 +1,14 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import type { Sandbox, SandboxSpec } from '../drivers/sandbox/sandbox.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { SandboxError, type Sandbox, type SandboxSpec } from '../drivers/sandbox/sandbox.ts';
 import { startCommand } from '../platform/start-command.ts';
 
 /** Between asking a command to end and killing it. */
 const GRACE_MS = 10_000;
+
+/** Between asking whether an environment that only one can have is free. */
+const BUSY_MS = 200;
 
 /** How long the output of a command that ended may give nothing before it is given up. */
 const DRAIN_MS = 10_000;
@@ -45,11 +49,27 @@ export async function runStep(
 ): Promise<StepEnd> {
   if (signal.aborted) return { cancelled: true };
   try {
-    await sandbox.prepare(request.spec);
+    await prepareInTurn(sandbox, request.spec, signal);
     if (signal.aborted) return { cancelled: true };
     return await runCommand(sandbox, request, signal);
   } finally {
     await sandbox.destroy(request.spec);
+  }
+}
+
+/** Where there can be one environment only, each waits for its turn. */
+async function prepareInTurn(
+  sandbox: Sandbox,
+  spec: SandboxSpec,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      return await sandbox.prepare(spec);
+    } catch (error) {
+      if (!(error instanceof SandboxError && error.code === 'busy')) throw error;
+    }
+    await delay(BUSY_MS, undefined, { signal }).catch(() => undefined);
   }
 }
 

@@ -4,16 +4,19 @@ import type { Shown } from '../platform/inside-path.ts';
 import type { BaseConfig } from './bases.ts';
 import { BuildError } from './build-error.ts';
 
-/** Where a job sees its home when the base is a home and a prefix. */
-const HOME = '/home/worker';
+/** What stands for the home where a sandbox shows it in another place each time. */
+const ANY_HOME = '/home/worker';
 const PREFIX = '/usr/local';
 
 /** How the files of a result lie in its directory, by the layout of its base. */
 export class Layout {
   readonly config: BaseConfig;
+  readonly #home: string;
 
-  constructor(config: BaseConfig) {
+  /** `homePath`: where commands see their home, with bases that have one; undefined: it varies. */
+  constructor(config: BaseConfig, homePath: string | undefined) {
     this.config = config;
+    this.#home = homePath ?? ANY_HOME;
   }
 
   get kind(): BaseConfig['layout'] {
@@ -22,7 +25,7 @@ export class Layout {
 
   /** Where a build begins. */
   get initialWorkdir(): string {
-    return this.kind === 'root' ? '/' : HOME;
+    return this.kind === 'root' ? '/' : this.#home;
   }
 
   files(dir: string): SandboxFiles {
@@ -40,7 +43,7 @@ export class Layout {
     const files = this.files(dir);
     if (files.kind === 'root') return [{ inside: '/', dir: files.rootDir }];
     return [
-      { inside: HOME, dir: files.homeDir },
+      { inside: this.#home, dir: files.homeDir },
       { inside: files.prefixPath, dir: files.prefixDir },
     ];
   }
@@ -53,11 +56,11 @@ export class Layout {
   /** A working directory as sandboxes want it. Throws `BuildError` `unsupported`. */
   workDir(workdir: string): string {
     if (this.kind === 'root') return workdir;
-    const relative = posix.relative(HOME, workdir);
+    const relative = posix.relative(this.#home, workdir);
     if (relative.startsWith('..')) {
       throw new BuildError(
         'unsupported',
-        `over a home, commands run below ${HOME}, not in ${workdir}`,
+        `over a home, commands run below ${this.#home}, not in ${workdir}`,
       );
     }
     return relative === '' ? '.' : relative;

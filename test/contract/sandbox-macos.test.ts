@@ -1,49 +1,27 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import {
-  chmodSync,
-  cpSync,
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
 import { once } from 'node:events';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
 import { after, describe, test } from 'node:test';
 import { macosDriver, type MacosKind } from '../../src/drivers/sandbox/macos-user/macos-user.ts';
 import type { Sandbox, SandboxSpec } from '../../src/drivers/sandbox/sandbox.ts';
 import { startCommand } from '../../src/platform/start-command.ts';
+import { fakeMacos, noFakeMacos } from '../fake-macos.ts';
 import { sandboxSuite } from './sandbox-suite.ts';
 
-const FAKES = fileURLToPath(new URL('../fakes/macos/bin', import.meta.url));
-
-/** Why the fakes cannot work here; false when they can. */
-function obstacle(): string | false {
-  if (process.platform !== 'linux') return 'the fakes of macOS tools work on Linux';
-  if (process.getuid?.() !== 0) return 'only root can run commands as other users';
-  if (spawnSync('bwrap', ['--ro-bind', '/', '/', 'true']).status === 0) return false;
-  return 'the fake of sandbox-exec needs bubblewrap';
-}
-
-const skip = obstacle();
-const base = mkdtempSync(join(tmpdir(), 'pomona-macos-'));
-const state = join(base, 'state');
-const bin = join(base, 'bin');
-chmodSync(base, 0o755);
-cpSync(FAKES, bin, { recursive: true });
-mkdirSync(join(state, 'ds/Users'), { recursive: true });
-mkdirSync(join(state, 'folders'), { mode: 0o1777 });
-chmodSync(join(state, 'folders'), 0o1777);
-process.env['PATH'] = `${bin}:${process.env['PATH']}`;
-after(() => rmSync(base, { recursive: true }));
+const skip = noFakeMacos();
+const { base, bin, state, remove } = fakeMacos();
+after(remove);
 
 /** Ids that nothing else on this machine has: what runs as them is killed. */
 const ONE = 62_917;

@@ -53,6 +53,7 @@ class ProcessSandbox implements Sandbox {
       mounts: false,
       fastSync: false,
       userIds: 'one',
+      homePath: undefined,
       concurrent: true,
     };
   }

@@ -62,6 +62,8 @@ export interface SandboxCapabilities {
   readonly fastSync: boolean;
   /** User ids in a root file system: all of them, or one to which every file seems to belong. */
   readonly userIds: 'all' | 'one';
+  /** Where the directory of `HomeFiles.homeDir` is seen inside; undefined: where it is. */
+  readonly homePath: string | undefined;
   /** Several environments at once; otherwise `prepare` throws `busy` while another is there. */
   readonly concurrent: boolean;
 }

@@ -59,6 +59,7 @@ class UserSandbox implements Sandbox {
       mounts: false,
       fastSync: false,
       userIds: 'one',
+      homePath: undefined,
       concurrent: true,
     };
   }

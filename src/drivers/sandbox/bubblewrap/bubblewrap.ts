@@ -94,6 +94,7 @@ class BubblewrapSandbox implements Sandbox {
       mounts: true,
       fastSync: this.#filter !== undefined,
       userIds: this.#asRoot ? 'all' : 'one',
+      homePath: HOME,
       concurrent: true,
     };
   }

@@ -112,6 +112,7 @@ class MacosUserSandbox implements Sandbox {
       mounts: true,
       fastSync: false,
       userIds: 'one',
+      homePath: kind.homes === undefined ? undefined : join(kind.homes, `mac${kind.uids.first}`),
       concurrent: kind.uids.last > kind.uids.first,
     };
   }

@@ -61,8 +61,11 @@ export async function putBack(record: string, endUsers: () => Promise<void>): Pr
   while (places.length > 0) {
     const place = places.at(-1);
     if (place === undefined) break;
-    if (place.by === 'dataset') await remount(place.dataset, place.source, place.target, endUsers);
-    else if (!(await exists(place.source)) && (await exists(place.target))) {
+    if (place.by === 'dataset') {
+      await remount(place.dataset, place.source, place.target, endUsers);
+      // ZFS leaves the directories that it made to mount on.
+      await rmdir(place.target).catch(() => undefined);
+    } else if (!(await exists(place.source)) && (await exists(place.target))) {
       await rename(place.target, place.source);
     }
     if (place.targetWasThere) await mkdir(place.target, { recursive: true });

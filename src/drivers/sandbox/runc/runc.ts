@@ -73,6 +73,7 @@ class RuncSandbox implements Sandbox {
       mounts: true,
       fastSync: true,
       userIds: 'all',
+      homePath: undefined,
       concurrent: true,
     };
   }
