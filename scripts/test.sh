@@ -6,7 +6,8 @@
 missing=''
 for pair in bwrap:bubblewrap runc:runc busybox:busybox-static \
   mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs faketime:faketime \
-  zsh:zsh fish:fish rsync:rsync strace:strace zfs-fuse:zfs-fuse; do
+  zsh:zsh fish:fish rsync:rsync strace:strace zfs-fuse:zfs-fuse \
+  podman:podman; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || missing="$missing ${pair##*:}"
 done
 if [ -n "$missing" ]; then

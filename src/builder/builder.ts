@@ -312,7 +312,8 @@ class OneBuild {
         this.#tools.maker.base({ id, heading: place.heading, log, flight, signal }, base),
     });
     const config = JSON.parse(row.config ?? '{}') as BaseConfig;
-    const home = config.layout === 'home' ? (await this.#tools.sandbox()).capabilities.homePath : '';
+    const home =
+      config.layout === 'home' ? (await this.#tools.sandbox()).capabilities.homePath : '';
     return { id: row.id, snapshot: snapshotOf(row), layout: new Layout(config, home) };
   }
 

@@ -17,6 +17,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { FETCH_DRIVERS } from '../../src/drivers/fetch/drivers.ts';
 import { parseRegistryRef } from '../../src/drivers/fetch/oci/registry-ref.ts';
@@ -97,6 +98,12 @@ test('a ref goes to the fetcher that reads it', () => {
     ['./dir', 'directory'],
     ['dir:x', 'directory'],
     ['oci:/x:tag', 'oci'],
+    ['tar:x', 'tar'],
+    ['./x.tar.zst', 'tar'],
+    ['/x.tar.gz.d', 'directory'],
+    ['home:builder', 'home'],
+    ['docker-export:debian:12', 'docker-export'],
+    ['podman-export:debian:12', 'podman-export'],
     ['debian:12', 'registry'],
     ['docker://host:5000/a/b@sha256:' + '0'.repeat(64), 'registry'],
   ] as const) {
@@ -134,6 +141,149 @@ test('a directory is copied whole, as a root or as a home and a prefix', async (
   assert.notEqual(root.digest, home.digest);
   await assert.rejects(pull(join(dir, 'nothing')), { code: 'missing' });
 });
+
+describe('a tar file', () => {
+  const from = join(dir, 'to-pack');
+  const tar = (name: string, ...options: string[]) => {
+    execFileSync('tar', ['-C', from, ...options, '-cf', join(dir, name), '.']);
+    return join(dir, name);
+  };
+  before(() => {
+    mkdirSync(join(from, 'etc'), { recursive: true });
+    writeFileSync(join(from, 'etc/file'), 'packed', { mode: 0o640 });
+    writeFileSync(join(from, 'etc/.wh.file'), 'no whiteout');
+    linkSync(join(from, 'etc/file'), join(from, 'same'));
+  });
+
+  test('is unpacked whole, plain and packed', async () => {
+    for (const ref of [
+      tar('plain.tar'),
+      tar('packed.tgz', '-z'),
+      tar('packed.tar.zst', '--zstd'),
+      `tar:${tar('any-name', '-z')}`,
+    ]) {
+      const { root, base, digest } = await pull(ref);
+      assert.equal(base.layout, 'root');
+      assert.match(digest, /^sha256:[0-9a-f]{64}$/);
+      assert.equal(readFileSync(join(root, 'etc/.wh.file'), 'utf8'), 'no whiteout');
+      const file = lstatSync(join(root, 'etc/file'));
+      assert.deepEqual([file.mode & 0o777, file.ino], [0o640, lstatSync(join(root, 'same')).ino]);
+    }
+  });
+
+  test('that is cut short, is packed otherwise or is none is refused with the reason', async () => {
+    const whole = readFileSync(tar('whole.tar.gz', '-z'));
+    writeFileSync(join(dir, 'cut.tar.gz'), whole.subarray(0, whole.length - 40));
+    await assert.rejects(pull(join(dir, 'cut.tar.gz')), { code: 'corrupt' });
+    writeFileSync(join(dir, 'none.tar'), 'this is no tar file'.repeat(100));
+    await assert.rejects(pull(join(dir, 'none.tar')), { code: 'corrupt' });
+    await assert.rejects(pull(`tar:${tar('packed.bz2', '-j')}`), {
+      code: 'refused',
+      message: /bzip2; pack it by gzip or zstd/,
+    });
+    await assert.rejects(pull(join(dir, 'missing.tar')), { code: 'missing' });
+  });
+});
+
+test('a user’s home is a base without what is the user’s own business', async (context) => {
+  if (process.getuid?.() !== 0) return context.skip('homes of others are for root to read');
+  const home = join(dir, 'a-home');
+  const prefix = join(dir, 'a-prefix');
+  for (const each of [join(home, '.ssh'), prefix]) mkdirSync(each, { recursive: true });
+  writeFileSync(join(home, '.ssh/id_ed25519'), 'private');
+  writeFileSync(join(home, '.profile'), 'export A=1');
+  writeFileSync(join(prefix, 'tool'), 'tool');
+  const user = `pomona-t${process.pid}`;
+  execFileSync('useradd', ['--home-dir', home, '--no-create-home', user]);
+  try {
+    const { root, base } = await pull(`home:${user},${prefix}`);
+    assert.deepEqual(base, { layout: 'home', env: {}, prefixPath: prefix });
+    assert.deepEqual(readdirSync(join(root, 'home')), ['.profile']);
+    assert.deepEqual(readdirSync(join(root, 'prefix')), ['tool']);
+    await assert.rejects(pull('home:nobody-of-that-name'), { code: 'missing' });
+    await assert.rejects(pull(`home:${user},not/absolute`), { code: 'missing' });
+  } finally {
+    execFileSync('userdel', [user], { stdio: 'ignore' });
+  }
+});
+
+describe('docker (a fake of its client)', () => {
+  const state = join(dir, 'docker');
+  const path = process.env['PATH'] ?? '';
+  before(() => {
+    process.env['PATH'] = `${fileURLToPath(new URL('../fakes/docker', import.meta.url))}:${path}`;
+    process.env['FAKE_DOCKER'] = state;
+    const image = join(state, 'registry/app');
+    mkdirSync(join(image, 'rootfs/bin'), { recursive: true });
+    writeFileSync(join(image, 'env'), 'PATH=/bin\nA=b=c\n');
+    writeFileSync(join(image, 'rootfs/bin/tool'), 'tool', { mode: 0o755 });
+  });
+  after(() => {
+    process.env['PATH'] = path;
+    delete process.env['FAKE_DOCKER'];
+  });
+
+  test('exports an image, which it pulls where it has it not, and leaves no container', async () => {
+    mkdirSync(join(state, 'containers'), { recursive: true });
+    writeFileSync(join(state, 'containers', 'f'.repeat(64)), 'x\norg.pomona.fetch=1@1\n');
+    const { root, base, digest, pinned } = await pull('docker-export:app');
+    assert.deepEqual(base, { layout: 'root', env: { PATH: '/bin', A: 'b=c' } });
+    assert.equal(readFileSync(join(root, 'bin/tool'), 'utf8'), 'tool');
+    assert.equal(pinned, `docker-export:${digest}`);
+    assert.deepEqual(readdirSync(join(state, 'containers')), []);
+  });
+
+  test('that has no such image, breaks off or does not run is told as such', async () => {
+    await assert.rejects(pull('docker-export:none'), { code: 'missing', message: /none/ });
+    await assert.rejects(pull('docker-export:--privileged'), { code: 'missing' });
+    writeFileSync(join(state, 'export-breaks'), '');
+    await assert.rejects(pull('docker-export:app'), {
+      code: 'unreachable',
+      message: /unexpected EOF/,
+    });
+    assert.deepEqual(readdirSync(join(state, 'containers')), []);
+    writeFileSync(join(state, 'down'), '');
+    await assert.rejects(pull('docker-export:app'), {
+      code: 'unreachable',
+      message: /Is the docker daemon running/,
+    });
+  });
+});
+
+describe('podman', { skip: podmanMissing() }, () => {
+  before(() => {
+    const storage = join(dir, 'storage.conf');
+    const [graph, run] = [join(dir, 'podman/root'), join(dir, 'podman/run')];
+    const lines = ['[storage]', 'driver = "vfs"', `graphroot = "${graph}"`, `runroot = "${run}"`];
+    writeFileSync(storage, lines.join('\n'));
+    process.env['CONTAINERS_STORAGE_CONF'] = storage;
+  });
+  after(() => {
+    delete process.env['CONTAINERS_STORAGE_CONF'];
+  });
+
+  test('exports an image and leaves no container', async () => {
+    const from = join(dir, 'podman-content');
+    mkdirSync(join(from, 'etc'), { recursive: true });
+    writeFileSync(join(from, 'etc/file'), 'by podman', { mode: 0o640 });
+    const tarball = join(dir, 'podman.tar');
+    execFileSync('tar', ['-C', from, '-cf', tarball, '.']);
+    const podman = (...args: string[]) =>
+      execFileSync('podman', args, { encoding: 'utf8', stdio: 'pipe' }).trim();
+    podman('import', '--change', 'ENV=BY=podman', tarball, 'made:1');
+    podman('create', '--label=org.pomona.fetch=1@1', 'made:1', '/x');
+    const { root, base } = await pull('podman-export:made:1');
+    assert.equal(readFileSync(join(root, 'etc/file'), 'utf8'), 'by podman');
+    assert.equal(lstatSync(join(root, 'etc/file')).mode & 0o777, 0o640);
+    assert.equal(base.env['BY'], 'podman');
+    assert.equal(podman('ps', '--all', '--quiet'), '');
+  });
+});
+
+function podmanMissing(): string | false {
+  const { error } = spawnSync('podman', ['--version']);
+  return error !== undefined && 'podman is not installed';
+}
 
 describe('an OCI image layout', () => {
   const layout = join(dir, 'layout');

@@ -43,7 +43,8 @@ async function fetched(
     const forms = [...FETCH_DRIVERS.map(({ form }) => form), 'pomona:IMAGE'].join('; ');
     throw new FetchError('missing', `nothing is known by that name; bases are: ${forms}`);
   }
-  const ref = /^\.{1,2}\//.test(from) ? resolve(contextDir, from) : from;
+  const [, kind = '', path] = /^((?:dir|tar|oci):)?(\.{1,2}\/.*)$/s.exec(from) ?? [];
+  const ref = path === undefined ? from : `${kind}${resolve(contextDir, path)}`;
   const fetcher = driver.open({ cacheDir: join(cacheDir, driver.name) });
   const { digest, pinned } = await fetcher.resolve(ref, signal);
   return {
@@ -57,7 +58,8 @@ async function fetched(
         onProgress: (now) => progress.at(now.doneBytes, now.totalBytes),
       });
       if (base.layout === 'home') await asHome(dir, makePart);
-      return { layout: base.layout, env: base.env };
+      const { layout, env, prefixPath } = base;
+      return { layout, env, ...(prefixPath === undefined ? {} : { prefixPath }) };
     },
   };
 }

@@ -1,5 +1,6 @@
 import { readdir, realpath } from 'node:fs/promises';
 import { copyTree, digestTree } from '../../platform/tree.ts';
+import { KnownDigests } from './known-digests.ts';
 import { FetchError, type FetchDriver, type FetchedBase, type Fetcher } from './fetch.ts';
 
 /** A directory of this machine: a root file system, or a `home` and a `prefix`. */
@@ -11,16 +12,21 @@ export const directoryDriver: FetchDriver = {
     ...{ name: 'directory', rank: 10, available: true },
     detail: 'bases are copied from directories of this machine',
   }),
-  open: () => new DirectoryFetcher(),
+  open: ({ cacheDir }) => new DirectoryFetcher(new KnownDigests(cacheDir)),
 };
 
 class DirectoryFetcher implements Fetcher {
   readonly name = 'directory';
+  readonly #known: KnownDigests;
+
+  constructor(known: KnownDigests) {
+    this.#known = known;
+  }
 
   async resolve(ref: string, signal: AbortSignal) {
     const dir = await this.#find(ref);
     signal.throwIfAborted();
-    const digest = await digestTree(dir);
+    const digest = await this.#known.of(dir, () => digestTree(dir));
     return { digest, pinned: `dir:${dir}` };
   }
 

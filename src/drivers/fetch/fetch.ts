@@ -31,6 +31,8 @@ export interface FetchedBase {
   /** `root`: a root file system; `home`: the directories `home` and `prefix`. */
   readonly layout: 'root' | 'home';
   readonly env: Readonly<Record<string, string>>;
+  /** Where the prefix has to be, with `home`, when what is in it says so. */
+  readonly prefixPath?: string;
 }
 
 /** One entry of the family's list. */
