@@ -2,7 +2,7 @@ import { chmod, mkdir, readFile, readdir, statfs } from 'node:fs/promises';
 import { watch } from 'node:fs';
 import { join } from 'node:path';
 import type { HostCapacity, HostFacts } from '../domain/host.ts';
-import type { DesiredWorker, ObservedWorker } from '../domain/worker.ts';
+import type { DesiredWorker, ObservedWorker, WorkerSpec } from '../domain/worker.ts';
 import type { SandboxDriver } from '../drivers/sandbox/sandbox.ts';
 import type { StoreDriver } from '../drivers/store/store.ts';
 import type { VmDriverEntry } from '../drivers/vm/vm.ts';
@@ -11,6 +11,7 @@ import { Backoff } from '../platform/backoff.ts';
 import { lockDirectory } from '../platform/directory-lock.ts';
 import type { Logger } from '../platform/logger.ts';
 import { removeTree } from '../platform/tree.ts';
+import { BUILD_SANDBOX, type HostBuilder } from './builds/build-sandbox.ts';
 import { ControllerClient, ControllerError, joinFleet } from './controller-client.ts';
 import { machineFacts, probeAll } from './host-facts.ts';
 import { Images } from './images.ts';
@@ -35,6 +36,8 @@ export interface AgentOptions {
   readonly sandboxes: Readonly<Record<string, SandboxDriver>>;
   readonly vms: Readonly<Record<string, VmDriverEntry>>;
   readonly keeper: KeeperProgram;
+  /** Absent: this host builds nothing. */
+  readonly builds?: HostBuilder;
   readonly log: Logger;
   /** What this process is called when it is found to hold the data directory. */
   readonly program: string;
@@ -111,7 +114,13 @@ async function gatherFacts(options: AgentOptions): Promise<HostFacts> {
   ]);
   const { labels, capacity } = options;
   const images = await new Images(options.dataDir).list();
-  return { ...machine, labels, capacity, sandboxes, stores, vms, images };
+  const builds = buildsOf(options);
+  return { ...machine, labels, capacity, sandboxes, stores, vms, images, ...builds };
+}
+
+function buildsOf({ builds }: AgentOptions): Pick<HostFacts, 'builds'> {
+  if (builds === undefined) return {};
+  return { builds: { store: builds.driver, hints: builds.hints() } };
 }
 
 class RunningAgent {
@@ -120,7 +129,7 @@ class RunningAgent {
   readonly #client: ControllerClient;
   readonly #images: Images;
   readonly #workers = new Map<string, Worker>();
-  readonly #runtimes: Readonly<Record<'sandbox' | 'vm', WorkerRuntime>>;
+  readonly #runtimes: Readonly<Record<WorkerSpec['kind'], WorkerRuntime>>;
   readonly #workersDir: string;
   #facts: HostFacts;
   #session: Session | undefined;
@@ -138,10 +147,14 @@ class RunningAgent {
     const { stores, sandboxes, vms, keeper, dataDir } = options;
     const { fleet } = credential;
     const dirOf = (worker: { name: string }) => join(this.#workersDir, worker.name);
+    const { builds } = options;
+    const common = { stores, keeper, dataDir, dirOf, fleet, images: this.#images };
     this.#runtimes = {
-      sandbox: new SandboxRuntime({
-        ...{ stores, sandboxes, keeper, dataDir, dirOf, fleet },
-        images: this.#images,
+      sandbox: new SandboxRuntime({ ...common, sandboxes }),
+      build: new SandboxRuntime({
+        ...common,
+        ...(builds === undefined ? {} : { build: builds.place }),
+        sandboxes: builds === undefined ? {} : { [BUILD_SANDBOX]: builds.sandbox },
       }),
       vm: new VmRuntime({ vms, dataDir, dirOf, fleet, log: options.log }),
     };
@@ -219,8 +232,10 @@ class RunningAgent {
     const wanted = new Map(desired.map((worker) => [worker.id, worker]));
     for (const [id, worker] of this.#workers) {
       const mine = wanted.get(id);
-      if (mine === undefined && worker.isGone) this.#workers.delete(id);
-      else worker.want(mine);
+      if (mine === undefined && worker.isGone) {
+        this.#workers.delete(id);
+        if (worker.record.spec.kind === 'build') this.#reloadBuilds();
+      } else worker.want(mine);
     }
     for (const worker of desired) {
       if (this.#workers.has(worker.id)) continue;
@@ -255,6 +270,14 @@ class RunningAgent {
     const images = await this.#images.list();
     if (JSON.stringify(images) === JSON.stringify(this.#facts.images)) return;
     this.#facts = { ...this.#facts, images };
+    this.#session?.factsChanged();
+  }
+
+  /** After a build the host has more to offer. */
+  #reloadBuilds(): void {
+    const builds = buildsOf(this.#options);
+    if (JSON.stringify(builds.builds) === JSON.stringify(this.#facts.builds)) return;
+    this.#facts = { ...this.#facts, ...builds };
     this.#session?.factsChanged();
   }
 

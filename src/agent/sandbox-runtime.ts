@@ -16,6 +16,7 @@ import {
   startKeeper,
   type KeeperProgram,
 } from './keeper/control.ts';
+import { BUILD_SANDBOX, type BuildPlace } from './builds/build-sandbox.ts';
 import { WORK_DIR } from './keeper/run-job.ts';
 import { readEnvironment } from './environment-file.ts';
 import { lookAtFiles } from './look-at-files.ts';
@@ -27,7 +28,9 @@ const PREFIX_PATH = process.platform === 'darwin' ? '/opt/homebrew' : '/usr/loca
 
 interface Parts {
   readonly stores: Readonly<Record<string, StoreDriver>>;
-  readonly sandboxes: Readonly<Record<string, SandboxDriver>>;
+  readonly sandboxes: Readonly<Record<string, Pick<SandboxDriver, 'open'>>>;
+  /** Where workers of the kind `build` build. */
+  readonly build?: BuildPlace;
   readonly keeper: KeeperProgram;
   readonly images: Images;
   /** `stores/<driver>` is made below it. */
@@ -93,7 +96,11 @@ export class SandboxRuntime implements WorkerRuntime {
     progress('booting');
     await sandbox.prepare(environment);
     const logBytes = worker.spec.limits.logBytes ?? DEFAULT_LOG_BYTES;
-    const orders = { dir: paths.dir, sandbox: sandboxName, environment, logBytes };
+    const { build } = this.#parts;
+    const orders = {
+      ...{ dir: paths.dir, sandbox: sandboxName, environment, logBytes },
+      ...(build === undefined ? {} : { build }),
+    };
     await this.#giveWay();
     await startKeeper(this.#parts.keeper, paths, orders, signal);
   }
@@ -210,6 +217,8 @@ export class SandboxRuntime implements WorkerRuntime {
 }
 
 function driversOf({ spec }: WorkerRecord): [store: string, sandbox: string] {
+  // Its own files are few; what it builds is in the store that builds are in.
+  if (spec.kind === 'build') return ['copy', BUILD_SANDBOX];
   if (spec.kind !== 'sandbox') throw new Error(`worker of kind ${spec.kind} given to sandboxes`);
   return [spec.store, spec.sandbox];
 }

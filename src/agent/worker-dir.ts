@@ -1,3 +1,4 @@
+import type { BuildPlace } from './builds/build-sandbox.ts';
 import { join } from 'node:path';
 import type { SandboxSpec } from '../drivers/sandbox/sandbox.ts';
 import type { Payload } from '../domain/job.ts';
@@ -62,6 +63,8 @@ export interface KeeperOrders {
   readonly environment: SandboxSpec;
   /** Bytes of log kept at most. */
   readonly logBytes: number;
+  /** With workers of the kind `build`. */
+  readonly build?: BuildPlace;
 }
 
 /** keeper.json */

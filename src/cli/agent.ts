@@ -19,6 +19,7 @@ interface RunOptions {
   readonly label: string[];
   readonly workers?: number;
   readonly macosVms?: number;
+  readonly buildStore?: string;
   readonly synthetic?: number;
   readonly verbose?: boolean;
 }
@@ -35,6 +36,7 @@ export function command(): Command {
     .option('--label <label>', 'a label of this host; may be repeated', collect, [])
     .option('--workers <n>', 'workers at once (default: its CPUs, at least 2)', integerOption)
     .option('--macos-vms <n>', 'macOS VMs at once (default: 2 on a Mac)', integerOption)
+    .option('--build-store <spec>', 'where builds are kept (default: the best that works)')
     .option('--synthetic <n>', 'pretend n hosts that run NOTHING; for load tests', integerOption)
     .option('--verbose', 'log more')
     .addHelpText(
@@ -89,7 +91,8 @@ async function run(options: RunOptions): Promise<void> {
   };
   let agent: Agent;
   if (synthetic === undefined) {
-    agent = await startFullAgent(host);
+    const { buildStore } = options;
+    agent = await startFullAgent({ ...host, buildStore, buildsDir: join(dataDir, 'builds') });
     process.stdout.write(`The agent of host ${name} is ready\n`);
   } else {
     process.stderr.write(

@@ -5,18 +5,24 @@ import { MACOS_VMS_PER_HOST, type HostCapacity } from '../domain/host.ts';
 import { SANDBOX_DRIVERS } from '../drivers/sandbox/drivers.ts';
 import { STORE_DRIVERS } from '../drivers/store/drivers.ts';
 import { vmDrivers } from '../drivers/vm/drivers.ts';
+import { hostBuilder } from './build/host-builder.ts';
 import { entryPoint } from '../platform/entry.ts';
 import { limiter } from '../platform/limiter.ts';
 
-type HostOptions = Omit<AgentOptions, 'stores' | 'sandboxes' | 'vms' | 'keeper'>;
+type HostOptions = Omit<AgentOptions, 'stores' | 'sandboxes' | 'vms' | 'keeper' | 'builds'>;
 
 /** Hosts that start at a time in one process. */
 const STARTING = 8;
 
 /** Puts an agent together from all the drivers there are. */
-export function startFullAgent(options: HostOptions): Promise<Agent> {
+export async function startFullAgent(
+  options: HostOptions & { readonly buildStore?: string | undefined; readonly buildsDir: string },
+): Promise<Agent> {
+  const { buildStore, buildsDir, ...host } = options;
+  const imagesDir = join(options.dataDir, 'images');
   return startAgent({
-    ...options,
+    ...host,
+    builds: await hostBuilder({ store: buildStore, buildsDir }, imagesDir),
     stores: STORE_DRIVERS,
     sandboxes: SANDBOX_DRIVERS,
     vms: vmDrivers({ synthetic: false }),

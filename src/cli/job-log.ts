@@ -37,9 +37,11 @@ export async function readLog(
     if (!follow) return;
     if (!whole) continue;
     const job = await client.call('getJob', { params: { id }, patient: true });
-    if (job.state === 'finished' && job.epoch === epoch) return;
-    if (job.epoch !== epoch) {
-      epoch = job.epoch;
+    // A job that was never handed over has the log of the first hand-over, which stays empty.
+    const current = Math.max(1, job.epoch);
+    if (job.state === 'finished' && current === epoch) return;
+    if (current !== epoch) {
+      epoch = current;
       offset = 0;
     }
   }

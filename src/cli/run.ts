@@ -1,13 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { openAsBlob } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { exitCodeOf } from '../domain/job.ts';
-import type { JobView } from '../protocol/api/resources.ts';
-import { ApiError, UnreachableError, type ApiClient } from './api-client.ts';
+import { ApiError, UnreachableError } from './api-client.ts';
 import { ExitError, UsageError } from './errors.ts';
-import { fetchArtifacts } from './fetch-artifacts.ts';
-import { readLog } from './job-log.ts';
+import { attend, sendSource } from './attend-job.ts';
 import {
   clientFor,
   collect,
@@ -16,8 +12,7 @@ import {
   withConnection,
   type CommonOptions,
 } from './options.ts';
-import { printJson, span } from './output.ts';
-import { packSource } from './pack-source.ts';
+import { printJson } from './output.ts';
 
 interface RunOptions extends CommonOptions {
   readonly pool?: string;
@@ -36,8 +31,6 @@ interface RunOptions extends CommonOptions {
 
 /** Pomona itself failed. */
 const FAILED = 125;
-/** A job that waits this long is explained. */
-const EXPLAIN_AFTER_MS = 2_000;
 
 export function command(): Command {
   return withConnection(new Command('run'))
@@ -103,7 +96,15 @@ async function run(argv: string[], options: RunOptions): Promise<void> {
       else process.stdout.write(`${job.id}\n`);
       return;
     }
-    await attend(client, job, options);
+    const artifactsTo =
+      options.artifact.length === 0
+        ? {}
+        : { artifactsTo: options.output ?? join('pomona-artifacts', job.id) };
+    await attend(client, job, {
+      log: options.json === true ? process.stderr : process.stdout,
+      printJob: options.json === true,
+      ...artifactsTo,
+    });
   } catch (error) {
     if (error instanceof ExitError || error instanceof UsageError) throw error;
     throw new ExitError(FAILED, explain(error));
@@ -126,103 +127,4 @@ function environmentOf(pairs: readonly string[]): Record<string, string> {
     env[name] = value;
   }
   return env;
-}
-
-async function sendSource(client: ApiClient, directory: string): Promise<string> {
-  const packed = await packSource(directory);
-  try {
-    const { digest } = packed;
-    const blob = await openAsBlob(packed.file);
-    await client.send('putSource', {
-      params: { digest },
-      blob,
-      headers: { 'content-type': 'application/octet-stream' },
-      patient: true,
-    });
-    return digest;
-  } finally {
-    await packed.remove();
-  }
-}
-
-/** Follows the job to its end, and ends as it ended. */
-async function attend(client: ApiClient, submitted: JobView, options: RunOptions): Promise<void> {
-  const { id } = submitted;
-  const interrupted = cancelOnInterrupt(client, id);
-  const waiting = new AbortController();
-  const explaining = explainWait(client, id, waiting.signal);
-  const log = options.json === true ? process.stderr : process.stdout;
-  try {
-    await readLog(client, id, { follow: true, signal: undefined }, async ({ data }) => {
-      waiting.abort();
-      if (!log.write(data)) await new Promise((resolve) => log.once('drain', resolve));
-    });
-  } finally {
-    waiting.abort();
-    await explaining;
-  }
-  const job = await client.call('getJob', { params: { id }, patient: true });
-  if (options.artifact.length > 0) {
-    await fetchArtifacts(client, job, options.output ?? join('pomona-artifacts', id));
-  }
-  if (options.json === true) printJson(job);
-  interrupted.stop();
-  const code = exitCodeOf(job.outcome ?? 'lost', job.exitCode);
-  const told =
-    job.outcome !== 'succeeded' && (job.outcome !== 'failed' || job.reason !== undefined);
-  throw new ExitError(code, told ? `job ${id} ${sentence(job)}` : '');
-}
-
-function sentence(job: JobView): string {
-  return `${job.outcome}${job.reason === undefined ? '' : `: ${job.reason}`}`;
-}
-
-/** The first interrupt cancels the job and waits for its end; the second leaves at once. */
-function cancelOnInterrupt(client: ApiClient, id: string): { stop(): void } {
-  let asked = false;
-  const interrupt = (): void => {
-    if (asked) process.exit(130);
-    asked = true;
-    process.stderr.write(`pomona: cancelling job ${id} (interrupt again to leave at once)\n`);
-    client.call('cancelJob', { params: { id }, patient: true }).catch((error: unknown) => {
-      process.stderr.write(`pomona: ${(error as Error).message}\n`);
-      process.exit(130);
-    });
-  };
-  process.on('SIGINT', interrupt);
-  process.on('SIGTERM', interrupt);
-  return {
-    stop() {
-      process.off('SIGINT', interrupt);
-      process.off('SIGTERM', interrupt);
-    },
-  };
-}
-
-async function explainWait(client: ApiClient, id: string, signal: AbortSignal): Promise<void> {
-  const began = performance.now();
-  let said = '';
-  for (;;) {
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, EXPLAIN_AFTER_MS);
-      signal.addEventListener('abort', () => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
-    if (signal.aborted) return;
-    try {
-      const why = await client.call('whyJob', { params: { id }, signal });
-      if (why.state !== 'queued') return;
-      // Times and counts in it change all the while; only another reason is news.
-      const gist = why.summary.replaceAll(/[0-9]+/g, '');
-      if (gist === said) continue;
-      said = gist;
-      const waited = span(performance.now() - began);
-      process.stderr.write(`pomona: waiting for ${waited}. ${why.summary}\n`);
-    } catch {
-      // Only an explanation: the log's own reading finds out whether the controller is gone.
-      continue;
-    }
-  }
 }

@@ -39,6 +39,8 @@ async function up(options: ServeOptions): Promise<void> {
       joinToken: () => controller.joinToken(),
       name: config.agent.name ?? defaultHostName(),
       dataDir: join(settings.dataDir, 'agent'),
+      // As `pomona build` on this machine, so that they share what they make.
+      buildsDir: join(settings.dataDir, 'builds'),
       labels: config.agent.labels,
       capacity: capacityFor(config.agent),
       log,

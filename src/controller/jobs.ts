@@ -4,8 +4,10 @@ import type { Payload } from '../domain/job.ts';
 import type { Pool } from '../domain/pool.ts';
 import { explainJob } from '../domain/scheduling/explain.ts';
 import { DEFAULT_POOL, poolFits } from '../domain/scheduling/fit.ts';
+import type { QueuedJob } from '../domain/scheduling/fleet-view.ts';
 import { listArtifacts } from '../db/queries/artifacts.ts';
 import {
+  buildOf,
   countAhead,
   findJob,
   findJobByKey,
@@ -117,14 +119,16 @@ export class Jobs {
         ...(request.source === undefined ? {} : { source: request.source }),
         artifacts: request.artifacts,
         timeoutMs: request.timeoutMs ?? pool.defaultTimeoutMs,
+        ...(request.build === undefined ? {} : { build: request.build }),
       },
     };
   }
 
   /** The first pool that takes the job; its numbers are the job's defaults. */
   #poolFor(pools: readonly Pool[], request: JobRequest): Pool {
-    const job = { pool: request.pool, labels: request.labels };
-    const fitting = pools.find((pool) => poolFits(pool, job).fits);
+    const { pool, labels, build } = request;
+    const job = { pool, labels, build };
+    const fitting = pools.find((each) => poolFits(each, job).fits);
     if (fitting !== undefined) return fitting;
     throw new ProblemError('no_pool', whyNoPool(pools, job));
   }
@@ -220,7 +224,10 @@ export class Jobs {
       return { jobId: id, state: job.state, summary: notQueued(job), ahead: 0, pools: [] };
     }
     const ahead = await countAhead(this.#context.db, job);
-    const queued = { id, pool: job.pool ?? undefined, labels: labelsOf(job) };
+    const queued = {
+      ...{ id, pool: job.pool ?? undefined, labels: labelsOf(job) },
+      build: buildOf(job),
+    };
     const { summary, pools } = explainJob(await this.#parts.reconciler.view(), queued, ahead);
     return {
       jobId: id,
@@ -250,10 +257,10 @@ function hashOf(request: JobRequest): string {
   return createHash('sha256').update(JSON.stringify(request)).digest('hex');
 }
 
-function whyNoPool(
-  pools: readonly Pool[],
-  job: { pool: string | undefined; labels: readonly string[] },
-): string {
+function whyNoPool(pools: readonly Pool[], job: Omit<QueuedJob, 'id'>): string {
+  if (job.build !== undefined && !pools.some(({ kind }) => kind === 'build')) {
+    return 'no pool is of the kind build; add `- { name: builds, kind: build }` to the pools';
+  }
   const names = pools.map((pool) => pool.name);
   const known = `pools are: ${names.join(', ') || 'none'}`;
   if (job.pool !== undefined && !names.includes(job.pool)) {

@@ -1,6 +1,6 @@
 import type { Pool } from '../domain/pool.ts';
 import { poolFits } from '../domain/scheduling/fit.ts';
-import { countQueuedByPool, labelsOf } from '../db/queries/jobs.ts';
+import { buildOf, countQueuedByPool, labelsOf } from '../db/queries/jobs.ts';
 import { deletePool, findPool, listPools, savePool, type PoolRow } from '../db/queries/pools.ts';
 import { countLiveWorkers } from '../db/queries/workers.ts';
 import type { PoolSpec, PoolView } from '../protocol/api/resources.ts';
@@ -86,7 +86,12 @@ function poolView(
 ): PoolView {
   const pool = JSON.parse(row.spec) as Pool;
   const waiting = queued.filter(
-    (group) => poolFits(pool, { pool: group.pool ?? undefined, labels: labelsOf(group) }).fits,
+    (group) =>
+      poolFits(pool, {
+        pool: group.pool ?? undefined,
+        labels: labelsOf(group),
+        build: buildOf(group),
+      }).fits,
   );
   const counts: PoolView['counts'] = {
     requested: 0,

@@ -3,6 +3,7 @@ import type { EventRow } from '../db/queries/events.ts';
 import { factsOf, type HostRow } from '../db/queries/hosts.ts';
 import { labelsOf, payloadOf, type JobRow } from '../db/queries/jobs.ts';
 import { specOf, type WorkerRow } from '../db/queries/workers.ts';
+import type { WorkerSpec } from '../domain/worker.ts';
 import { hostLabels } from '../domain/scheduling/fit.ts';
 import type { EventView, HostView, JobView, WorkerView } from '../protocol/api/resources.ts';
 import type { HostLink } from './sessions/agent-sessions.ts';
@@ -50,7 +51,7 @@ export function workerView(row: WorkerRow, fleet: string, hostName: string): Wor
     state: row.state,
     goal: row.goal,
     epoch: row.epoch,
-    driver: spec.kind === 'vm' ? spec.vm : `${spec.sandbox}+${spec.store}`,
+    driver: driverOf(spec),
     image: spec.image.name,
     jobId: row.job_id ?? undefined,
     reason: row.reason ?? undefined,
@@ -85,4 +86,15 @@ export function eventView(row: EventRow): EventView {
     state: row.state,
     reason: row.reason ?? undefined,
   };
+}
+
+function driverOf(spec: WorkerSpec): string {
+  switch (spec.kind) {
+    case 'vm':
+      return spec.vm;
+    case 'sandbox':
+      return `${spec.sandbox}+${spec.store}`;
+    case 'build':
+      return `build+${spec.store}`;
+  }
 }

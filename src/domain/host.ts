@@ -1,3 +1,4 @@
+import type { HostBuilds } from './build.ts';
 import type { ImageRef } from './worker.ts';
 
 /** How well a sandbox keeps a job from the rest of the host, best first. */
@@ -30,6 +31,8 @@ export interface HostFacts {
   readonly stores: readonly DriverReport[];
   readonly vms: readonly DriverReport[];
   readonly images: readonly ImageRef[];
+  /** Absent: it builds nothing. */
+  readonly builds?: HostBuilds;
 }
 
 /** How many workers a host takes at once. */

@@ -1,3 +1,5 @@
+import type { BuildOrder } from './build.ts';
+
 /**
  * The life of a job: `queued -> assigned -> running -> finished`.
  *
@@ -38,6 +40,8 @@ export interface Payload {
   /** Globs below the working directory; matching regular files are brought back. */
   readonly artifacts: readonly string[];
   readonly timeoutMs: number;
+  /** For workers that build; they build it and run no command. */
+  readonly build?: BuildOrder;
 }
 
 /** A payload with its secrets' values: the message that hands a job to a worker. Never logged. */

@@ -9,7 +9,8 @@ export interface Pool {
   readonly hostLabels: readonly string[];
   /** Image name; `empty` is built in. */
   readonly image: string;
-  readonly kind: 'sandbox' | 'vm';
+  /** `build`: its workers build specs, each with the engine and the store of its host. */
+  readonly kind: 'sandbox' | 'vm' | 'build';
   /** Driver names; absent: the best available on the host. */
   readonly sandbox?: string;
   readonly store?: string;

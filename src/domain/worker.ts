@@ -55,7 +55,7 @@ export interface ImageRef {
 }
 
 /** How to make one worker. Immutable for the life of the worker. */
-export type WorkerSpec = SandboxWorkerSpec | VmWorkerSpec;
+export type WorkerSpec = SandboxWorkerSpec | VmWorkerSpec | BuildWorkerSpec;
 
 interface CommonSpec {
   readonly pool: string;
@@ -76,6 +76,12 @@ export interface VmWorkerSpec extends CommonSpec {
   readonly vm: string;
   /** What kind of guest it is: macOS guests take one of the host's macOS-VM slots. */
   readonly guest: 'macos' | 'linux';
+}
+
+export interface BuildWorkerSpec extends CommonSpec {
+  readonly kind: 'build';
+  /** Driver name of the store that its host builds in. */
+  readonly store: string;
 }
 
 /** What the controller wants of one worker. */

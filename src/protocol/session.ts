@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MOST_HINTS } from '../domain/build.ts';
 import { JOB_OUTCOMES } from '../domain/job.ts';
 import { ISOLATION_LEVELS } from '../domain/host.ts';
 import { WORKER_STATES, type DesiredWorker } from '../domain/worker.ts';
@@ -58,6 +59,20 @@ const driverReportSchema = z.strictObject({
   isolation: z.enum(ISOLATION_LEVELS).exactOptional(),
 });
 
+/** A part of a SHA-256 hash, as `BuildOrder.hints` has them. */
+const hintSchema = z.string().regex(/^[0-9a-f]{16}$/, 'expected 16 hexadecimal digits');
+
+export const buildOrderSchema = z.strictObject({
+  spec: z.string().max(65_536),
+  file: z.string().max(1024),
+  noCache: z.boolean(),
+  untrusted: z.boolean(),
+  format: z.enum(['plain', 'json']),
+  secrets: z.record(z.string().max(256), envNameSchema),
+  store: nameSchema.exactOptional(),
+  hints: z.array(hintSchema).max(1000).readonly(),
+});
+
 export const hostFactsSchema = z.strictObject({
   os: z.enum(['macos', 'linux']),
   osVersion: z.string().max(128),
@@ -70,6 +85,9 @@ export const hostFactsSchema = z.strictObject({
   stores: z.array(driverReportSchema).max(64).readonly(),
   vms: z.array(driverReportSchema).max(64).readonly(),
   images: z.array(imageRefSchema).max(10_000).readonly(),
+  builds: z
+    .strictObject({ store: nameSchema, hints: z.array(hintSchema).max(MOST_HINTS).readonly() })
+    .exactOptional(),
 });
 
 export const jobResultSchema = z.strictObject({
@@ -119,6 +137,7 @@ const payloadSchema = z.strictObject({
   source: digestSchema.exactOptional(),
   artifacts: z.array(z.string()),
   timeoutMs: z.int().positive(),
+  build: buildOrderSchema.exactOptional(),
 });
 
 const commonSpec = { pool: nameSchema, image: imageRefSchema, limits: limitsSchema };
@@ -136,6 +155,7 @@ export const workerSpecSchema = z.discriminatedUnion('kind', [
     vm: nameSchema,
     guest: z.enum(['macos', 'linux']),
   }),
+  z.strictObject({ kind: z.literal('build'), ...commonSpec, store: nameSchema }),
 ]);
 
 const desiredWorkerSchema = z.strictObject({

@@ -41,6 +41,18 @@ describe('a user runs jobs', () => {
     assert.equal(job?.outcome, 'cancelled');
   });
 
+  test('an interrupt while the job waits for a worker ends with 130 too', async () => {
+    const [host] = await pomona.json<HostView[]>(['host', 'list']);
+    assert(host !== undefined);
+    await pomona.run(['host', 'drain', host.name]);
+    const waiting = pomona.spawn(['run', '--', 'true']);
+    await once(waiting.stderr ?? waiting, 'data');
+    waiting.kill('SIGINT');
+    const [code] = await once(waiting, 'exit');
+    assert.equal(code, 130);
+    await pomona.run(['host', 'resume', host.name]);
+  });
+
   test('source goes in without what is ignored, artifacts come out and stay in their place', async () => {
     const source = join(pomona.data, 'src');
     await mkdir(join(source, 'deep'), { recursive: true });

@@ -7,6 +7,7 @@ import type { JobOutcome, JobResult } from '../../domain/job.ts';
 import type { Sandbox, SandboxSpec } from '../../drivers/sandbox/sandbox.ts';
 import { startCommand } from '../../platform/start-command.ts';
 import type { SealedOrder } from '../worker-dir.ts';
+import { BUILD_ORDER_VARIABLE } from '../builds/build-sandbox.ts';
 import type { LogWriter } from './log-writer.ts';
 
 /** Working directory of jobs, below the worker's home. */
@@ -41,7 +42,13 @@ export async function runJob(run: JobRun): Promise<Omit<JobResult, 'logBytes'>> 
 
   const launch = await run.sandbox.launch(run.environment, {
     argv: payload.command,
-    env: { ...payload.env, ...run.order.secretValues },
+    env: {
+      ...payload.env,
+      ...run.order.secretValues,
+      ...(payload.build === undefined
+        ? {}
+        : { [BUILD_ORDER_VARIABLE]: JSON.stringify(payload.build) }),
+    },
     workDir: WORK_DIR,
   });
   const child = await startCommand(launch);

@@ -74,6 +74,21 @@ export class BuildIndex {
     return this.#all("SELECT * FROM results WHERE state <> 'ready'");
   }
 
+  /** Remembers by which name others may ask for a result. */
+  saveHint(hint: string, id: string): void {
+    this.#run('INSERT OR REPLACE INTO hints VALUES (?, ?)', hint, id);
+  }
+
+  /** Names of results that are there, those used last first. */
+  hints(most: number): string[] {
+    const rows = this.#all<{ hint: string }>(
+      `SELECT hint FROM hints JOIN results USING (id) WHERE state = 'ready'
+       ORDER BY used_at DESC, hint LIMIT ?`,
+      most,
+    );
+    return rows.map(({ hint }) => hint);
+  }
+
   childrenOf(id: string): ResultRow[] {
     return this.#all('SELECT * FROM results WHERE parent = ?', id);
   }
@@ -163,6 +178,7 @@ export class BuildIndex {
 
   forgetResult(id: string): void {
     this.#run('DELETE FROM results WHERE id = ?', id);
+    this.#run('DELETE FROM hints WHERE id = ?', id);
   }
 
   /** Ready results from which none was made, that nobody needs: least lately used first. */

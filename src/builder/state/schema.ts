@@ -1,6 +1,6 @@
 import { DatabaseSync } from 'node:sqlite';
 
-const VERSION = 1;
+const VERSION = 2;
 
 const TABLES = `
   CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -55,6 +55,13 @@ const TABLES = `
     sha256 TEXT NOT NULL, PRIMARY KEY (root, path)) STRICT, WITHOUT ROWID;
 `;
 
+/** Since version 2. */
+const HINTS = `
+  -- What builds asked for from elsewhere call their steps, to be found again by it.
+  CREATE TABLE hints (hint TEXT PRIMARY KEY, id TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE INDEX hints_by_id ON hints (id);
+`;
+
 /** Thrown for an index that this program cannot work with. */
 export class IndexError extends Error {
   readonly code = 'index';
@@ -74,10 +81,9 @@ export function openIndexDatabase(path: string): DatabaseSync {
     if (version > VERSION) {
       throw new IndexError(`${path} was made by a newer version of Pomona; update this one`);
     }
-    if (version < 1) {
-      db.exec(TABLES);
-      db.exec(`PRAGMA user_version = ${VERSION}`);
-    }
+    if (version < 1) db.exec(TABLES);
+    if (version < 2) db.exec(HINTS);
+    if (version < VERSION) db.exec(`PRAGMA user_version = ${VERSION}`);
     db.exec('COMMIT');
   } catch (error) {
     db.exec('ROLLBACK');

@@ -1,4 +1,4 @@
-import { mkdir, rename, stat } from 'node:fs/promises';
+import { mkdir, realpath, rename, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { BaseOptions, Bases, ResolvedBase } from '../../builder/bases.ts';
 import { BuildError } from '../../builder/build-error.ts';
@@ -12,13 +12,17 @@ import { size } from '../output.ts';
 
 const IMAGE = /^pomona:(.+)$/;
 
-/** What can follow `from`: what a fetcher takes, and images of this machine. */
-export function basesOf(options: {
+interface Options {
   /** For relative paths. */
   readonly contextDir: string;
   readonly cacheDir: string;
   readonly images: LocalImages;
-}): Bases {
+  /** Any directories and files of this machine may be bases, not only those of the context. */
+  readonly hostBases: boolean;
+}
+
+/** What can follow `from`: what a fetcher takes, and images of this machine. */
+export function basesOf(options: Options): Bases {
   return {
     async resolve(from, signal) {
       try {
@@ -35,7 +39,7 @@ export function basesOf(options: {
 
 async function fetched(
   from: string,
-  { contextDir, cacheDir }: { readonly contextDir: string; readonly cacheDir: string },
+  { contextDir, cacheDir, hostBases }: Pick<Options, 'contextDir' | 'cacheDir' | 'hostBases'>,
   signal: AbortSignal,
 ): Promise<ResolvedBase> {
   const driver = FETCH_DRIVERS.find((each) => each.accepts(from));
@@ -45,6 +49,7 @@ async function fetched(
   }
   const [, kind = '', path] = /^((?:dir|tar|oci):)?(\.{1,2}\/.*)$/s.exec(from) ?? [];
   const ref = path === undefined ? from : `${kind}${resolve(contextDir, path)}`;
+  if (!hostBases && driver.readsHost) await assertInContext(from, path, contextDir);
   const fetcher = driver.open({ cacheDir: join(cacheDir, driver.name) });
   const { digest, pinned } = await fetcher.resolve(ref, signal);
   return {
@@ -62,6 +67,25 @@ async function fetched(
       return { layout, env, ...(prefixPath === undefined ? {} : { prefixPath }) };
     },
   };
+}
+
+/** Of a host that builds for others, nothing but what they sent is theirs. */
+async function assertInContext(
+  from: string,
+  path: string | undefined,
+  contextDir: string,
+): Promise<void> {
+  if (path !== undefined) {
+    const root = await realpath(contextDir);
+    // A tag may follow the directory of an image layout.
+    const file = from.startsWith('oci:') ? path.replace(/(?:@sha256)?:[^/]*$/, '') : path;
+    const real = await realpath(resolve(contextDir, file)).catch(() => undefined);
+    if (real !== undefined && (real === root || real.startsWith(`${root}/`))) return;
+  }
+  throw new FetchError(
+    'refused',
+    'a build on another host takes bases from registries, images of that host, and ./ of what it was sent',
+  );
 }
 
 /** An image of a home and a prefix, or of a root file system. */

@@ -1,15 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { Command, Option } from 'commander';
-import { parseSpec, type ParsedSpec } from '../../builder/spec/parse.ts';
 import { ExitError, UsageError } from '../errors.ts';
-import { collect, integerOption } from '../options.ts';
+import { collect, durationOption, integerOption } from '../options.ts';
 import { writeOut } from '../standard-output.ts';
 import { Interruption } from './interruption.ts';
 import { buildMatrix } from './matrix.ts';
 import { STORE_HELP, withBuilder, withStore, type StoreOptions } from './open-builder.ts';
 import { jsonPrinter, PlainPrinter, type BuildPrinter } from './progress.ts';
+import { readSpec } from './read-spec.ts';
+import { buildRemotely } from './remote.ts';
 
 interface BuildOptions extends StoreOptions {
   readonly secret: string[];
@@ -20,6 +20,10 @@ interface BuildOptions extends StoreOptions {
   readonly report?: string;
   readonly compare?: string;
   readonly parallel?: number;
+  readonly remote?: boolean;
+  readonly pool?: string;
+  readonly label: string[];
+  readonly timeout?: number;
   readonly json?: boolean;
   readonly log?: 'plain' | 'tty';
 }
@@ -43,6 +47,10 @@ export function command(): Command {
     .option('--no-cache', 'make every step anew')
     .option('--untrusted', 'keep what this build makes from trusted builds')
     .option('--pin <name>', 'keep the result under this name until it is unpinned')
+    .option('--remote', 'build on a host of the fleet that has most of it already')
+    .option('--pool <pool>', 'with --remote: the pool (default: any of the kind build)')
+    .option('--label <label>', 'with --remote: a label its pool must have', collect, [])
+    .option('--timeout <duration>', 'with --remote: end it after this time', durationOption)
     .option('--json', 'print one JSON object a line: each event, then the result')
     .addOption(new Option('--log <how>', 'how to print').choices(['plain', 'tty']))
     .addHelpText(
@@ -56,12 +64,19 @@ ${STORE_HELP}
 A matrix names a spec with \${{ variables }}, rows (such as packages) and columns (such as compilers);
 every row is built on every column, and what they have in common once.
 
+With --remote the build is a job of the fleet (POMONA_URL, or --data of a controller here): DIR is
+sent, without what .gitignore leaves out, to the host that has the longest beginning of it, and what
+that makes stays there for the next. --store is then only the kind of store, such as btrfs, and
+--secret ID=NAME takes the secret NAME of the fleet. Bases come from registries, images of the host,
+and ./ of DIR.
+
 It ends with 0, or with 1 when a step failed, or with --compare when a cell
 that was good is not any more; 130 when it was interrupted.
 
 Examples:
   pomona build app.spec
   pomona build app.yaml src --secret token=token.txt --pin app
+  pomona build --remote app.spec . --secret token=NPM_TOKEN
   pomona build --matrix health.yaml --compare last/report.json
   pomona build --store btrfs:/builds --json app.spec | jq .`,
     )
@@ -73,6 +88,7 @@ async function build(
   dir: string | undefined,
   options: BuildOptions,
 ): Promise<void> {
+  if (options.remote === true) return remote(file, dir, options);
   const secrets = await readSecrets(options.secret);
   const { matrix } = options;
   if (matrix !== undefined) {
@@ -82,7 +98,7 @@ async function build(
   if (file === undefined)
     throw new UsageError('expected FILE, the spec to build; or --matrix FILE');
   const parsed = await readSpec(file);
-  const contextDir = resolve(dir ?? (file === '-' ? '.' : dirname(file)));
+  const contextDir = contextOf(file, dir);
   const printer = printerFor(options);
   const stop = new Interruption();
   try {
@@ -109,15 +125,20 @@ async function build(
   }
 }
 
-export async function readSpec(file: string): Promise<ParsedSpec> {
-  if (file === '-') return parseSpec(await text(process.stdin), 'standard input');
-  let content: string;
-  try {
-    content = await readFile(file, 'utf8');
-  } catch (cause) {
-    throw new UsageError(`${file} cannot be read: ${(cause as Error).message}`, { cause });
+function contextOf(file: string, dir: string | undefined): string {
+  return resolve(dir ?? (file === '-' ? '.' : dirname(file)));
+}
+
+async function remote(
+  file: string | undefined,
+  dir: string | undefined,
+  options: BuildOptions,
+): Promise<void> {
+  if (file === undefined) throw new UsageError('expected FILE, the spec to build');
+  for (const name of ['matrix', 'pin', 'sandbox'] as const) {
+    if (options[name] !== undefined) throw new UsageError(`--${name} does not go with --remote`);
   }
-  return parseSpec(content, file);
+  return buildRemotely(file, contextOf(file, dir), options);
 }
 
 /** `ID=FILE`, each file read whole. */

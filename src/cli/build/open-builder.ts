@@ -1,18 +1,18 @@
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { probeAll } from '../../agent/host-facts.ts';
 import { Builder } from '../../builder/builder.ts';
 import { SANDBOX_DRIVERS } from '../../drivers/sandbox/drivers.ts';
 import type { Sandbox, SandboxDriver } from '../../drivers/sandbox/sandbox.ts';
-import { STORE_DRIVERS } from '../../drivers/store/drivers.ts';
-import { parseStoreSpec, StoreSpecError, type StoreSpec } from '../../drivers/store/spec.ts';
+import type { Limits } from '../../domain/worker.ts';
+import type { StoreSpec } from '../../drivers/store/spec.ts';
 import { nearest } from '../../domain/nearest.ts';
 import { LocalImages } from '../../images/local-images.ts';
 import { systemClock } from '../../platform/clock.ts';
 import { defaultDataDir } from '../../platform/data-dir.ts';
 import { UsageError } from '../errors.ts';
 import { basesOf } from './bases.ts';
+import { buildStore } from './build-store.ts';
 
 export interface StoreOptions {
   readonly store?: string;
@@ -30,6 +30,18 @@ export function withStore(command: Command): Command {
     .option('--data <dir>', 'data directory');
 }
 
+/** Where and how a builder builds. */
+export interface BuilderPlace {
+  readonly store: StoreSpec;
+  readonly imagesDir: string;
+  readonly contextDir: string;
+  /** Absent: the best that works. */
+  readonly sandbox?: string | undefined;
+  readonly limits: Limits;
+  /** Bases may be any directories and files of this machine, not only those of the context. */
+  readonly hostBases: boolean;
+}
+
 /** Calls `work` with a builder, and closes it after: at once when `signal` is aborted then. */
 export async function withBuilder<T>(
   options: StoreOptions & { readonly contextDir?: string },
@@ -37,58 +49,52 @@ export async function withBuilder<T>(
   work: (builder: Builder, storeText: string) => Promise<T>,
 ): Promise<T> {
   const dataDir = resolve(options.data ?? defaultDataDir());
-  const { driver, root } = await storeFor(options.store, dataDir);
   if (options.sandbox !== undefined) knownSandbox(options.sandbox);
+  const store = await buildStore(options.store, join(dataDir, 'builds'));
+  const place = {
+    ...{ store, limits: {}, hostBases: true, sandbox: options.sandbox },
+    imagesDir: join(dataDir, 'agent', 'images'),
+    contextDir: resolve(options.contextDir ?? '.'),
+  };
+  return useBuilder(place, signal, (builder) =>
+    work(builder, `${store.driver.name}:${store.root}`),
+  );
+}
+
+/** The same, in a place that is told in full. */
+export async function useBuilder<T>(
+  place: BuilderPlace,
+  signal: AbortSignal,
+  work: (builder: Builder) => Promise<T>,
+): Promise<T> {
+  const { driver, root } = place.store;
   let sandbox: Promise<Sandbox> | undefined;
   const dir = driver.dirOf(root);
   await mkdir(dir, { recursive: true, mode: 0o711 });
   const builder = await Builder.open({
     store: driver.open(root),
     // Trying sandboxes takes a while, which a build with nothing to run does not need.
-    sandbox: () => (sandbox ??= openSandbox(options.sandbox)),
+    sandbox: () => (sandbox ??= openSandbox(place.sandbox)),
     bases: basesOf({
-      contextDir: resolve(options.contextDir ?? '.'),
+      contextDir: place.contextDir,
       cacheDir: join(dir, 'fetched'),
-      images: new LocalImages(join(dataDir, 'agent', 'images')),
+      images: new LocalImages(place.imagesDir),
+      hostBases: place.hostBases,
     }),
-    stateDir: join(dir, 'state'),
-    limits: {},
+    stateDir: stateDirOf(place.store),
+    limits: place.limits,
     clock: systemClock,
   });
   try {
-    return await work(builder, `${driver.name}:${root}`);
+    return await work(builder);
   } finally {
     await builder.close(signal);
   }
 }
 
-async function storeFor(text: string | undefined, dataDir: string): Promise<StoreSpec> {
-  const dir = join(dataDir, 'builds');
-  if (text !== undefined) {
-    try {
-      return parseStoreSpec(text);
-    } catch (cause) {
-      if (cause instanceof StoreSpecError)
-        throw new UsageError(`--store: ${cause.message}`, { cause });
-      throw cause;
-    }
-  }
-  const reports = await probeAll(STORE_DRIVERS, (driver) => driver.probe(join(dir, 'probe')));
-  const [best] = reports
-    .filter(({ available }) => available)
-    .toSorted((a, b) => costOf(a.name) - costOf(b.name) || b.rank - a.rank);
-  const driver = STORE_DRIVERS[best?.name ?? ''];
-  if (best === undefined || driver === undefined) {
-    const why = reports.map(({ name, detail }) => `${name}: ${detail}`).join('; ');
-    throw new UsageError(`no store works in ${dir}: ${why}`);
-  }
-  return { driver, root: join(dir, best.name) };
-}
-
-/** Each step is a clone of the one before: what that costs is what counts. */
-function costOf(name: string): number {
-  const { cloning } = STORE_DRIVERS[name]?.open('/').capabilities ?? { cloning: 'copy' };
-  return { snapshot: 0, reflink: 1, copy: 2 }[cloning];
+/** Where a store's index and logs are. */
+export function stateDirOf({ driver, root }: StoreSpec): string {
+  return join(driver.dirOf(root), 'state');
 }
 
 function knownSandbox(name: string): SandboxDriver {

@@ -3,7 +3,7 @@ import type { Pool } from '../../domain/pool.ts';
 import type { Backoff, FleetView } from '../../domain/scheduling/fleet-view.ts';
 import type { Queryable } from '../../db/database.ts';
 import { factsOf, listHosts } from '../../db/queries/hosts.ts';
-import { labelsOf, queuedJobs } from '../../db/queries/jobs.ts';
+import { buildOf, labelsOf, queuedJobs } from '../../db/queries/jobs.ts';
 import { listPools } from '../../db/queries/pools.ts';
 import { liveWorkers } from '../../db/queries/workers.ts';
 import type { HostLink } from '../sessions/agent-sessions.ts';
@@ -55,6 +55,7 @@ export class FleetReader {
         id: row.id,
         pool: row.pool ?? undefined,
         labels: row.labels === '[]' ? [] : labelsOf(row),
+        build: buildOf(row),
       })),
     };
   }

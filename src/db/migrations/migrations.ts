@@ -1,4 +1,5 @@
 import { initial } from './001-initial.ts';
+import { builds } from './002-builds.ts';
 import type { Migration } from './migration.ts';
 
-export const MIGRATIONS: readonly Migration[] = [initial];
+export const MIGRATIONS: readonly Migration[] = [initial, builds];

@@ -1,3 +1,4 @@
+import type { BuildOrder, BuildWish } from '../../domain/build.ts';
 import type { JobOutcome, JobState, Payload } from '../../domain/job.ts';
 import type { Queryable } from '../database.ts';
 
@@ -25,6 +26,8 @@ export interface JobRow {
   readonly log_bytes: number;
   readonly idempotency_key: string | null;
   readonly request_hash: string | null;
+  /** JSON of what the scheduler looks at of a build; null for other jobs. */
+  readonly build: string | null;
 }
 
 export function payloadOf(row: Pick<JobRow, 'payload'>): Payload {
@@ -51,8 +54,8 @@ export async function insertJob(
 ): Promise<void> {
   await db.run(
     `INSERT INTO jobs (id, state, title, pool, labels, payload, priority, retries, retries_left,
-       epoch, cancel_requested, submitted_at, log_bytes, idempotency_key, request_hash)
-     VALUES ($1, 'queued', $2, $3, $4, $5, $6, $7, $7, 0, 0, $8, 0, $9, $10)`,
+       epoch, cancel_requested, submitted_at, log_bytes, idempotency_key, request_hash, build)
+     VALUES ($1, 'queued', $2, $3, $4, $5, $6, $7, $7, 0, 0, $8, 0, $9, $10, $11)`,
     [
       job.id,
       job.title,
@@ -64,8 +67,17 @@ export async function insertJob(
       job.submitted_at,
       job.idempotency_key,
       job.request_hash,
+      job.payload.build === undefined ? null : JSON.stringify(wishOf(job.payload.build)),
     ],
   );
+}
+
+function wishOf({ store, hints }: BuildOrder): BuildWish {
+  return { hints, ...(store === undefined ? {} : { store }) };
+}
+
+export function buildOf(row: Pick<JobRow, 'build'>): BuildWish | undefined {
+  return row.build === null ? undefined : (JSON.parse(row.build) as BuildWish);
 }
 
 export function findJob(db: Queryable, id: string): Promise<JobRow | undefined> {
@@ -92,12 +104,12 @@ export function listJobs(
   );
 }
 
-export type QueuedRow = Pick<JobRow, 'id' | 'pool' | 'labels'>;
+export type QueuedRow = Pick<JobRow, 'id' | 'pool' | 'labels' | 'build'>;
 
 /** Waiting jobs in the order in which they go. */
 export function queuedJobs(db: Queryable, limit: number): Promise<QueuedRow[]> {
   return db.all(
-    `SELECT id, pool, labels FROM jobs WHERE state = 'queued'
+    `SELECT id, pool, labels, build FROM jobs WHERE state = 'queued'
      ORDER BY priority DESC, id LIMIT $1`,
     [limit],
   );
@@ -117,9 +129,10 @@ export async function countAhead(
 
 export function countQueuedByPool(
   db: Queryable,
-): Promise<{ pool: string | null; labels: string; n: number }[]> {
+): Promise<{ pool: string | null; labels: string; build: string | null; n: number }[]> {
   return db.all(
-    "SELECT pool, labels, COUNT(*) AS n FROM jobs WHERE state = 'queued' GROUP BY pool, labels",
+    `SELECT pool, labels, MIN(build) AS build, COUNT(*) AS n FROM jobs WHERE state = 'queued'
+     GROUP BY pool, labels, build IS NULL`,
   );
 }
 

@@ -239,3 +239,80 @@ test('a host that is chosen by no driver says which and why', () => {
   );
   assert.match(why.summary, /sandbox gvisor is not available there: runsc is not installed/);
 });
+
+const builds = pool('builds', { kind: 'build', labels: [] });
+const builder = (name: string, hints: readonly string[], store = 'btrfs') =>
+  host(name, { facts: facts({ builds: { store, hints } }) });
+const build = (id: string, hints: readonly string[], store?: string) => ({
+  ...job(id),
+  build: { hints, ...(store === undefined ? {} : { store }) },
+});
+
+test('a build goes to the host that has the longest beginning of it, if it has room', () => {
+  const hosts = [builder('a', ['x', '1']), builder('b', ['1', '2']), builder('c', [])];
+  const made = (queued: readonly ReturnType<typeof build>[], all = hosts) =>
+    decideFleet(view({ pools: [base, builds], hosts: all, queued })).map((action) =>
+      action.type === 'create' ? [action.hostId, action.spec.pool] : action.type,
+    );
+  assert.deepEqual(made([build('j', ['1', '2', '3'])]), [['b', 'builds']]);
+  const full = hosts.map((each) =>
+    each.id === 'b'
+      ? host('b', {
+          facts: facts({
+            builds: { store: 'btrfs', hints: ['1', '2'] },
+            capacity: { workers: 0, macosVms: 0 },
+          }),
+        })
+      : each,
+  );
+  assert.deepEqual(made([build('j', ['1', '2', '3'])], full), [['a', 'builds']]);
+});
+
+test('of builders that are ready, a build gets the one with most of its steps', () => {
+  const spec = specFor(builds, builder('a', []).facts ?? facts());
+  assert(spec.fits);
+  const ready = ['a', 'b'].map((hostId) => ({
+    ...worker(`w-${hostId}`, base, { hostId, readyAt: hostId === 'a' ? 1 : 2 }),
+    ...{ pool: 'builds', specKey: specKey(spec.spec) },
+  }));
+  const actions = decideFleet(
+    view({
+      pools: [builds],
+      hosts: [builder('a', []), builder('b', ['1'])],
+      workers: ready,
+      queued: [build('j', ['1', '2'])],
+    }),
+  );
+  assert.deepEqual(
+    actions.filter(({ type }) => type === 'assign'),
+    [{ type: 'assign', jobId: 'j', workerId: 'w-b' }],
+  );
+});
+
+test('a build that wants a kind of store waits for a host that has it, and is told so', () => {
+  const fleet = view({ pools: [base, builds], hosts: [builder('a', [], 'copy')] });
+  const wanted = build('j', [], 'zfs');
+  assert.deepEqual(decideFleet({ ...fleet, queued: [wanted] }), []);
+  const { summary } = explainJob(fleet, wanted, 0);
+  assert.match(summary, /wants to be built in a store zfs, and the host builds in copy/);
+  const more = { ...fleet, hosts: [...fleet.hosts, builder('b', [], 'zfs')], queued: [wanted] };
+  const [action] = decideFleet(more);
+  assert.equal(action?.type === 'create' && action.hostId, 'b');
+});
+
+test('a builder that is coming serves one build, and no other jobs go to builders', () => {
+  const coming = { ...worker('w', base, { state: 'booting', readyAt: undefined }), pool: 'builds' };
+  const spec = specFor(builds, builder('a', []).facts ?? facts());
+  assert(spec.fits);
+  const fleet = view({
+    pools: [builds],
+    hosts: [builder('a', [])],
+    workers: [{ ...coming, specKey: specKey(spec.spec) }],
+    queued: [build('j1', []), build('j2', []), job('other', 'builds')],
+  });
+  assert.deepEqual(
+    decideFleet(fleet).map(({ type }) => type),
+    ['create'],
+  );
+  assert.match(explainJob(fleet, job('other', 'builds'), 0).pools[0]?.reason ?? '', /for builds/);
+});

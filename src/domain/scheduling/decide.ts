@@ -1,9 +1,11 @@
+import { cachedSteps } from '../build.ts';
 import type { Pool } from '../pool.ts';
 import type { WorkerSpec, WorkerState } from '../worker.ts';
 import type { FleetView, HostStatus, QueuedJob, WorkerStatus } from './fleet-view.ts';
 import {
   hostHasRoom,
   hostSuits,
+  hostTakesJob,
   needsMacosSlot,
   poolFits,
   specFor,
@@ -85,6 +87,8 @@ class Planning {
   readonly #live = new Map<string, number>();
   /** Ready or coming workers that this pass wants kept for waiting jobs, by pool. */
   readonly #spokenFor = new Map<string, number>();
+  /** Builders on their way that waiting jobs will have. */
+  readonly #claimed = new Set<string>();
   readonly #suits = new Map<string, ReturnType<typeof hostSuits>>();
   /** Hosts that a waiting job would use if they had room: no refills there. */
   readonly #contended = new Set<string>();
@@ -142,17 +146,30 @@ class Planning {
   #takeIdle(job: QueuedJob): WorkerStatus | undefined {
     for (const pool of this.#poolsOf(job)) {
       const idle = this.#idle.get(pool.name) ?? [];
-      const at = idle.findIndex((worker) => this.#hosts.get(worker.hostId)?.online === true);
-      if (at >= 0) return idle.splice(at, 1)[0];
+      const able = idle.filter(({ hostId }) => {
+        const host = this.#hosts.get(hostId);
+        return host?.online === true && hostTakesJob(host, job).fits;
+      });
+      const best = this.#mostCached(job, able);
+      if (best !== undefined) return idle.splice(idle.indexOf(best), 1)[0];
     }
     return undefined;
+  }
+
+  /** The worker whose host has most of the job's steps already; the first of those that are alike. */
+  #mostCached(job: QueuedJob, workers: readonly WorkerStatus[]): WorkerStatus | undefined {
+    const { build } = job;
+    if (build === undefined) return workers[0];
+    const steps = ({ hostId }: WorkerStatus) =>
+      cachedSteps(build, this.#hosts.get(hostId)?.facts?.builds);
+    return workers.toSorted((a, b) => steps(b) - steps(a))[0];
   }
 
   makeWorkersFor(jobs: readonly QueuedJob[]): void {
     for (const job of jobs) {
       const pools = this.#poolsOf(job);
-      if (pools.some((pool) => this.#claimComing(pool))) continue;
-      const made = pools.some((pool) => this.#create(pool));
+      if (pools.some((pool) => this.#claimComing(pool, job))) continue;
+      const made = pools.some((pool) => this.#create(pool, { job }));
       if (made) continue;
       for (const pool of pools) {
         if (this.#makeRoom(pool)) break;
@@ -161,11 +178,25 @@ class Planning {
   }
 
   /** Counts one preparing worker of the pool for a waiting job, if one is left. */
-  #claimComing(pool: Pool): boolean {
+  #claimComing(pool: Pool, job: QueuedJob): boolean {
+    if (pool.kind === 'build') return this.#claimComingBuilder(pool, job);
     const spoken = this.#spokenFor.get(pool.name) ?? 0;
     if (spoken >= (this.#preparing.get(pool.name) ?? 0)) return false;
     add(this.#spokenFor, pool.name, 1);
     return true;
+  }
+
+  /** Hosts differ in what builds they take, so each of these workers is looked at. */
+  #claimComingBuilder(pool: Pool, job: QueuedJob): boolean {
+    const coming = this.#view.workers.filter((worker) => {
+      const host = this.#hosts.get(worker.hostId);
+      const free = worker.goal === 'ready' && PREPARING.has(worker.state);
+      if (worker.pool !== pool.name || !free || this.#claimed.has(worker.id)) return false;
+      return host !== undefined && hostTakesJob(host, job).fits;
+    });
+    const best = this.#mostCached(job, coming);
+    if (best !== undefined) this.#claimed.add(best.id);
+    return best !== undefined;
   }
 
   keepReady(): void {
@@ -191,13 +222,17 @@ class Planning {
     }
   }
 
-  /** Makes a worker on the suitable host with the most room left. */
-  #create(pool: Pool, options: { refill?: boolean } = {}): boolean {
+  /**
+   * Makes a worker on the suitable host with the most room left; for a build first of all on one that
+   * has most of its steps.
+   */
+  #create(pool: Pool, options: { refill?: boolean; job?: QueuedJob } = {}): boolean {
     if ((this.#live.get(pool.name) ?? 0) >= pool.max) return false;
-    let best: { host: HostStatus; spec: WorkerSpec; room: number } | undefined;
+    const { build } = options.job ?? {};
+    let best: { host: HostStatus; spec: WorkerSpec; room: number; cached: number } | undefined;
     for (const host of this.#view.hosts) {
       const suits = this.#hostSuits(pool, host);
-      if (!suits.fits) continue;
+      if (!suits.fits || !hostTakesJob(host, { build }).fits) continue;
       if (options.refill === true && this.#contended.has(host.id)) continue;
       const used = this.#usageOf(host.id);
       if (!hostHasRoom(host, used, suits.spec).fits) {
@@ -205,7 +240,10 @@ class Planning {
         continue;
       }
       const room = (host.facts?.capacity.workers ?? 0) - used.workers;
-      if (best === undefined || room > best.room) best = { host, spec: suits.spec, room };
+      const cached = build === undefined ? 0 : cachedSteps(build, host.facts?.builds);
+      const better =
+        best === undefined || cached > best.cached || (cached === best.cached && room > best.room);
+      if (better) best = { host, spec: suits.spec, room, cached };
     }
     if (best === undefined) return false;
     this.#actions.push({ type: 'create', hostId: best.host.id, spec: best.spec });

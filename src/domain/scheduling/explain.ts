@@ -1,5 +1,5 @@
 import type { FleetView, QueuedJob } from './fleet-view.ts';
-import { hostHasRoom, hostSuits, poolFits, usageByHost } from './fit.ts';
+import { hostHasRoom, hostSuits, hostTakesJob, poolFits, usageByHost } from './fit.ts';
 
 export interface Explanation {
   readonly summary: string;
@@ -29,6 +29,8 @@ export function explainJob(view: FleetView, job: QueuedJob, ahead: number): Expl
     const hosts = view.hosts.map((host) => {
       const suits = hostSuits(view, pool, host);
       if (!suits.fits) return { host: host.name, chosen: false, reason: suits.reason };
+      const takes = hostTakesJob(host, job);
+      if (!takes.fits) return { host: host.name, chosen: false, reason: takes.reason };
       const here = coming.find((worker) => worker.hostId === host.id);
       if (here !== undefined) {
         return { host: host.name, chosen: true, reason: `a worker there is ${here.state}` };

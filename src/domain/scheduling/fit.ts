@@ -1,7 +1,7 @@
 import type { DriverReport, HostFacts } from '../host.ts';
 import { EMPTY_IMAGE, type Pool } from '../pool.ts';
 import type { WorkerSpec } from '../worker.ts';
-import { backoffKey, type FleetView, type HostStatus } from './fleet-view.ts';
+import { backoffKey, type FleetView, type HostStatus, type QueuedJob } from './fleet-view.ts';
 
 /** The pool that takes jobs which ask for nothing. */
 export const DEFAULT_POOL = 'default';
@@ -10,19 +10,30 @@ export type Fit<T = unknown> =
   ({ readonly fits: true } & T) | { readonly fits: false; readonly reason: string };
 
 /** Does this pool take this job? */
-export function poolFits(
-  pool: Pool,
-  job: { readonly pool: string | undefined; readonly labels: readonly string[] },
-): Fit {
+export function poolFits(pool: Pool, job: Omit<QueuedJob, 'id'>): Fit {
+  if (job.build !== undefined && pool.kind !== 'build') {
+    return no('the job builds a spec, and the pool is not of the kind build');
+  }
+  if (job.build === undefined && pool.kind === 'build') {
+    return no('the pool is for builds: `pomona build --remote`');
+  }
   if (job.pool !== undefined && job.pool !== pool.name) {
     return no(`the job asks for pool ${job.pool}`);
   }
-  if (job.pool === undefined && job.labels.length === 0 && pool.name !== DEFAULT_POOL) {
+  const asksForNothing = job.pool === undefined && job.labels.length === 0;
+  if (asksForNothing && pool.kind !== 'build' && pool.name !== DEFAULT_POOL) {
     return no(`the job names no pool and no labels, so it goes to pool ${DEFAULT_POOL}`);
   }
   const missing = job.labels.filter((label) => !pool.labels.includes(label));
   if (missing.length > 0) return no(`the pool has no label ${missing.join(', ')}`);
   return { fits: true };
+}
+
+/** Can this job go to that host, beside what its pool wants of hosts? */
+export function hostTakesJob(host: HostStatus, { build }: Pick<QueuedJob, 'build'>): Fit {
+  const store = host.facts?.builds?.store;
+  if (build?.store === undefined || build.store === store) return { fits: true };
+  return no(`the job wants to be built in a store ${build.store}, and the host builds in ${store}`);
 }
 
 /** How many workers a host carries now. */
@@ -111,6 +122,14 @@ export function specFor(pool: Pool, facts: HostFacts): Fit<{ spec: WorkerSpec }>
     const vm = chooseDriver('vm', facts.vms, pool.vm);
     if (!vm.fits) return vm;
     return { fits: true, spec: { kind: 'vm', ...common, vm: vm.name, guest: pool.guest } };
+  }
+  if (pool.kind === 'build') {
+    if (facts.builds === undefined) return no('its agent builds nothing: no store for it works');
+    const { store } = facts.builds;
+    if (pool.store !== undefined && pool.store !== store) {
+      return no(`it builds in a store ${store}, and the pool wants ${pool.store}`);
+    }
+    return { fits: true, spec: { kind: 'build', ...common, store } };
   }
   const sandbox = chooseDriver('sandbox', facts.sandboxes, pool.sandbox);
   if (!sandbox.fits) return sandbox;

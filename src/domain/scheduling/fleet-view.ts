@@ -1,3 +1,4 @@
+import type { BuildWish } from '../build.ts';
 import type { HostFacts, HostState } from '../host.ts';
 import type { Pool } from '../pool.ts';
 import type { WorkerGoal, WorkerState } from '../worker.ts';
@@ -48,6 +49,8 @@ export interface QueuedJob {
   readonly id: string;
   readonly pool: string | undefined;
   readonly labels: readonly string[];
+  /** Present when it builds a spec. */
+  readonly build?: BuildWish | undefined;
 }
 
 export interface Backoff {

@@ -26,6 +26,8 @@ function exportDriver(program: Program, rank: number): FetchDriver {
   return {
     name,
     form: `${name}:IMAGE`,
+    // What it has is the host's, not of who asks for a build there.
+    readsHost: true,
     accepts: (ref) => ref.startsWith(`${name}:`),
     probe: () => probe(program, name, rank),
     open: () => new ExportFetcher(program, name),

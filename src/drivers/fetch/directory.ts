@@ -7,6 +7,7 @@ import { FetchError, type FetchDriver, type FetchedBase, type Fetcher } from './
 export const directoryDriver: FetchDriver = {
   name: 'directory',
   form: '/dir, ./dir or dir:DIR',
+  readsHost: true,
   accepts: (ref) => /^(dir:|\.{0,2}\/)/.test(ref),
   probe: async () => ({
     ...{ name: 'directory', rank: 10, available: true },

@@ -40,6 +40,8 @@ export interface FetchDriver {
   readonly name: string;
   /** Refs that it reads, for people. */
   readonly form: string;
+  /** It reads files of this machine that the ref names. */
+  readonly readsHost: boolean;
   /** Does it read such a ref? */
   accepts(ref: string): boolean;
   probe(): Promise<DriverReport>;

@@ -18,6 +18,7 @@ export const LEFT_OUT: readonly string[] = [
 export const userHomeDriver: FetchDriver = {
   name: 'home',
   form: 'home:USER or home:USER,PREFIX',
+  readsHost: true,
   accepts: (ref) => ref.startsWith('home:'),
   probe: async () => ({
     ...{ name: 'home', rank: 10, available: true },

@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { HOST_STATES } from '../../domain/host.ts';
 import { JOB_OUTCOMES, JOB_STATES } from '../../domain/job.ts';
 import { WORKER_STATES } from '../../domain/worker.ts';
-import { hostFactsSchema } from '../session.ts';
+import type { BuildOrder } from '../../domain/build.ts';
+import { buildOrderSchema, hostFactsSchema } from '../session.ts';
 import {
   digestSchema,
   envNameSchema,
@@ -30,9 +31,19 @@ export const jobRequestSchema = z
     retries: z.int().min(0).max(10).optional(),
     /** Free text for people, such as a commit or a pull request. */
     title: z.string().max(512).optional(),
+    /** A spec to build with a host's engine, instead of running the command. */
+    build: buildOrderSchema.exactOptional(),
+  })
+  .refine(({ build, secrets }) => ownSecrets(build, secrets), {
+    path: ['build', 'secrets'],
+    message: 'expected names that are in `secrets` too',
   })
   .meta({ id: 'JobRequest' });
 export type JobRequest = z.output<typeof jobRequestSchema>;
+
+function ownSecrets(build: BuildOrder | undefined, secrets: readonly string[]): boolean {
+  return Object.values(build?.secrets ?? {}).every((name) => secrets.includes(name));
+}
 
 export const artifactSchema = z
   .object({ path: z.string(), size: z.number(), sha256: z.string() })
@@ -115,7 +126,7 @@ export const poolSpecSchema = z
     labels: z.array(labelSchema).max(64).default([]),
     hostLabels: z.array(labelSchema).max(64).default([]),
     image: imageNameSchema.default('empty'),
-    kind: z.enum(['sandbox', 'vm']).default('sandbox'),
+    kind: z.enum(['sandbox', 'vm', 'build']).default('sandbox'),
     sandbox: nameSchema.exactOptional(),
     store: nameSchema.exactOptional(),
     vm: nameSchema.exactOptional(),
@@ -130,6 +141,10 @@ export const poolSpecSchema = z
   .refine((pool) => pool.ready <= pool.max, {
     path: ['ready'],
     message: 'expected at most `max`',
+  })
+  .refine((pool) => pool.kind !== 'build' || pool.ready === 0, {
+    path: ['ready'],
+    message: 'expected 0: builds need no workers that wait',
   })
   .refine((pool) => pool.kind !== 'vm' || pool.vm !== undefined, {
     path: ['vm'],

@@ -12,11 +12,14 @@ function problemsOf(text: string): string[] {
   return assert.fail('it was accepted');
 }
 
-test('an empty file gives one pool that keeps workers ready', () => {
+test('an empty file gives a pool that keeps workers ready and one for builds', () => {
   const config = loadConfig('', 'pomona.yaml');
   assert.deepEqual(
     config.pools.map(({ name, ready }) => [name, ready]),
-    [['default', 2]],
+    [
+      ['default', 2],
+      ['builds', 0],
+    ],
   );
   assert.equal(config.limits.hostLostAfter, 120_000);
 });

@@ -24,7 +24,10 @@ export const poolConfigSchema = z
     labels: z.array(labelSchema).exactOptional().describe('Labels jobs may ask for'),
     hostLabels: z.array(labelSchema).exactOptional().describe('Labels a host must have'),
     image: imageNameSchema.exactOptional().describe('Image of its workers; default: empty'),
-    kind: z.enum(['sandbox', 'vm']).exactOptional().describe('sandbox (default) or vm'),
+    kind: z
+      .enum(['sandbox', 'vm', 'build'])
+      .exactOptional()
+      .describe('sandbox (default), vm, or build: for `pomona build --remote`'),
     sandbox: nameSchema.exactOptional().describe('Sandbox driver; default: the best on the host'),
     store: nameSchema.exactOptional().describe('Store driver; default: the best on the host'),
     vm: nameSchema.exactOptional().describe('VM driver, for kind vm'),
@@ -59,8 +62,11 @@ export const poolConfigSchema = z
 export const configSchema = z.strictObject({
   pools: z
     .array(poolConfigSchema)
-    .default([poolSpecSchema.parse({ name: 'default', labels: ['default'], ready: 2 })])
-    .describe('Pools of workers; left out: one pool `default` that keeps 2 ready'),
+    .default([
+      poolSpecSchema.parse({ name: 'default', labels: ['default'], ready: 2 }),
+      poolSpecSchema.parse({ name: 'builds', kind: 'build' }),
+    ])
+    .describe('Pools of workers; left out: `default`, which keeps 2 ready, and `builds`'),
   agent: z
     .strictObject({
       name: nameSchema.exactOptional().describe('Name of the local host; default: its host name'),

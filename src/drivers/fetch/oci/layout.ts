@@ -13,6 +13,7 @@ const TAG = 'org.opencontainers.image.ref.name';
 export const ociLayoutDriver: FetchDriver = {
   name: 'oci',
   form: 'oci:DIR[:TAG] or oci:DIR@sha256:...',
+  readsHost: true,
   accepts: (ref) => ref.startsWith('oci:'),
   probe: async () => ({
     ...{ name: 'oci', rank: 10, available: true },

@@ -16,6 +16,7 @@ import { parseRegistryRef, pinnedText, type RegistryRef } from './registry-ref.t
 export const registryDriver: FetchDriver = {
   name: 'registry',
   form: 'IMAGE[:TAG] or docker://HOST/IMAGE[:TAG|@sha256:...]',
+  readsHost: false,
   accepts: (ref) => parseRegistryRef(ref) !== undefined,
   probe: async () => ({
     ...{ name: 'registry', rank: 10, available: true },

@@ -24,6 +24,7 @@ const MAGIC_BYTES = 6;
 export const tarballDriver: FetchDriver = {
   name: 'tar',
   form: 'tar:FILE, or a path that ends with .tar, .tar.gz, .tgz or .tar.zst',
+  readsHost: true,
   accepts: (ref) => ref.startsWith('tar:') || (/^\.{0,2}\//.test(ref) && NAMES.test(ref)),
   probe: async () => ({
     ...{ name: 'tar', rank: 10, available: true },

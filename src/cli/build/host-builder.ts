@@ -1,0 +1,34 @@
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { HostBuilder } from '../../agent/builds/build-sandbox.ts';
+import { BuildIndex } from '../../builder/state/build-index.ts';
+import { MOST_HINTS } from '../../domain/build.ts';
+import { buildStore } from './build-store.ts';
+import { builderDriver } from './builder-driver.ts';
+import { stateDirOf } from './open-builder.ts';
+
+/** What the agent of a host needs to build, in the named store or the best in `buildsDir`. */
+export async function hostBuilder(
+  options: { readonly store?: string | undefined; readonly buildsDir: string },
+  imagesDir: string,
+): Promise<HostBuilder> {
+  await mkdir(options.buildsDir, { recursive: true, mode: 0o711 });
+  const store = await buildStore(options.store, options.buildsDir);
+  const place = { store: `${store.driver.name}:${store.root}`, imagesDir };
+  const path = join(stateDirOf(store), 'index.db');
+  return {
+    place,
+    driver: store.driver.name,
+    sandbox: builderDriver(place),
+    hints() {
+      if (!existsSync(path)) return [];
+      const index = new BuildIndex(path);
+      try {
+        return index.hints(MOST_HINTS);
+      } finally {
+        index.close();
+      }
+    },
+  };
+}
