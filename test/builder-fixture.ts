@@ -9,6 +9,7 @@ import { parseSpec } from '../src/builder/spec/parse.ts';
 import { bubblewrapDriver } from '../src/drivers/sandbox/bubblewrap/bubblewrap.ts';
 import type { Sandbox } from '../src/drivers/sandbox/sandbox.ts';
 import { STORE_DRIVERS } from '../src/drivers/store/drivers.ts';
+import type { Limits } from '../src/domain/worker.ts';
 import { systemClock } from '../src/platform/clock.ts';
 import { copyTree, digestTree, removeTree } from '../src/platform/tree.ts';
 import { makeRoot, staticBusybox } from './contract/root-file-system.ts';
@@ -24,6 +25,7 @@ export class BuilderFixture {
   readonly context = join(this.dir, 'context');
   /** What the store's driver opens. */
   readonly storeRoot: string;
+  readonly #limits: Limits;
   readonly #sandbox: Promise<Sandbox> | undefined;
   readonly #builders: Builder[] = [];
   /** How often the base was fetched. */
@@ -32,7 +34,16 @@ export class BuilderFixture {
   prefixPath = '/usr/local';
   storeName: string;
 
-  constructor(options: { store?: string; storeRoot?: string; sandbox?: Promise<Sandbox> } = {}) {
+  constructor(
+    options: {
+      store?: string;
+      storeRoot?: string;
+      sandbox?: Promise<Sandbox>;
+      /** Log kept of a step. */
+      logBytes?: number;
+    } = {},
+  ) {
+    this.#limits = options.logBytes === undefined ? {} : { logBytes: options.logBytes };
     this.storeName = options.store ?? 'copy';
     this.#sandbox = options.sandbox;
     this.storeRoot = options.storeRoot ?? join(this.dir, 'store');
@@ -49,7 +60,7 @@ export class BuilderFixture {
         digest: await digestTree(join(this.dir, from)),
         fetch: async (dir, { makePart }) => {
           this.fetched += 1;
-          if (existsSync(join(this.dir, from, 'home'))) {
+          if (existsSync(join(this.dir, from, 'prefix'))) {
             for (const part of ['home', 'prefix']) {
               await copyTree(join(this.dir, from, part), await makePart(part), { reflink: false });
             }
@@ -72,7 +83,7 @@ export class BuilderFixture {
       sandbox: () => opened,
       bases: this.bases,
       stateDir: join(driver.dirOf(this.storeRoot), 'state'),
-      ...{ limits: {}, clock: systemClock },
+      ...{ limits: this.#limits, clock: systemClock },
     });
     this.#builders.push(builder);
     return builder;

@@ -15,9 +15,13 @@ export interface StorePlace {
   readonly ownDisk: boolean;
   /** Times of files are kept to so many milliseconds. */
   readonly timesToMs: number;
+  /** How long a chain of snapshots is tried. */
+  readonly chain: number;
   /** Removes it with its file system. */
   remove(): void;
 }
+
+const CHAIN = 100;
 
 /** Every store, on each file system that it is for. */
 export const STORE_CASES = [
@@ -45,17 +49,18 @@ export function storePlace(each: StoreCase, megabytes: number): StorePlace | str
   if (each.on === 'the temporary directory') {
     const root = mkdtempSync(join(tmpdir(), 'pomona-store-'));
     const remove = () => rmSync(root, { recursive: true });
-    return { driver, root, ownDisk: false, timesToMs: 1, remove };
+    return { driver, root, ownDisk: false, timesToMs: 1, chain: CHAIN, remove };
   }
   if (each.on === 'zfs') {
     const pool = zfsPool(megabytes);
     if (typeof pool === 'string') return pool;
-    // zfs-fuse keeps whole seconds.
-    return { driver, root: pool.root, ownDisk: true, timesToMs: 1000, remove: () => pool.remove() };
+    // zfs-fuse keeps whole seconds, and takes a tenth of one for each snapshot.
+    const limits = { timesToMs: 1000, chain: 20 };
+    return { driver, root: pool.root, ownDisk: true, ...limits, remove: () => pool.remove() };
   }
   const disk = loopFileSystem(each.on, megabytes);
   if (typeof disk === 'string') return disk;
   const query = 'mode' in each ? `?mode=${each.mode}` : '';
   const root = join(disk.dir, 'store') + query;
-  return { driver, root, ownDisk: true, timesToMs: 1, remove: () => disk.remove() };
+  return { driver, root, ownDisk: true, timesToMs: 1, chain: CHAIN, remove: () => disk.remove() };
 }

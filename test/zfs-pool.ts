@@ -46,7 +46,10 @@ export function zfsPool(megabytes: number): ZfsPool | string {
     root: `${name}?dir=${dir}`,
     dir,
     remove() {
-      quiet('zpool', ['destroy', '-f', name]);
+      // What was unmounted a moment ago keeps it busy.
+      for (let tries = 1; tries < 50 && !works('zpool', ['destroy', '-f', name]); tries += 1) {
+        execFileSync('sleep', ['0.2']);
+      }
       rmSync(base, { recursive: true, force: true });
     },
   };

@@ -16,6 +16,7 @@ import { ControllerClient, ControllerError, joinFleet } from './controller-clien
 import { machineFacts, probeAll } from './host-facts.ts';
 import { Images } from './images.ts';
 import type { KeeperProgram } from './keeper/control.ts';
+import { Rebuilds, type RebuildProgram } from './rebuilds.ts';
 import type { WorkerRuntime } from './runtime.ts';
 import { SandboxRuntime } from './sandbox-runtime.ts';
 import { Session } from './session.ts';
@@ -38,6 +39,8 @@ export interface AgentOptions {
   readonly keeper: KeeperProgram;
   /** Absent: this host builds nothing. */
   readonly builds?: HostBuilder;
+  /** Absent: this host makes no images. */
+  readonly rebuild?: RebuildProgram;
   readonly log: Logger;
   /** What this process is called when it is found to hold the data directory. */
   readonly program: string;
@@ -133,6 +136,7 @@ class RunningAgent {
   readonly #workersDir: string;
   #facts: HostFacts;
   #session: Session | undefined;
+  #rebuilds: Rebuilds | undefined;
   readonly #stopWatching = new AbortController();
   readonly #over = Promise.withResolvers<void>();
   readonly done: Promise<void> = this.#over.promise;
@@ -177,6 +181,8 @@ class RunningAgent {
     }
     for (const runtime of Object.values(this.#runtimes)) await runtime.sweep(names);
     await this.#watchImages();
+    const { rebuild, log } = this.#options;
+    if (rebuild !== undefined) this.#rebuilds = new Rebuilds(this.#images.dir, rebuild, log);
     this.#session = new Session(
       this.#options.controllerUrl,
       this.#credential.credential,
@@ -196,6 +202,7 @@ class RunningAgent {
   async close(): Promise<void> {
     this.#stopWatching.abort();
     this.#session?.close();
+    await this.#rebuilds?.close();
     await Promise.all([...this.#workers.values()].map((worker) => worker.close()));
     await this.#session?.done.catch(() => undefined);
   }

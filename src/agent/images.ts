@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EMPTY_IMAGE } from '../domain/pool.ts';
 import type { ImageRef } from '../domain/worker.ts';
@@ -26,6 +26,10 @@ export class Images {
     this.#local = new LocalImages(join(dataDir, 'images'));
   }
 
+  get dir(): string {
+    return this.#local.dir;
+  }
+
   /** The folder below which imports and pulls by other processes show; it exists. */
   async watchedDir(): Promise<string> {
     const dir = join(this.#local.dir, 'tags');
@@ -51,6 +55,8 @@ export class Images {
       }
       checkLayout(name, await this.#local.manifest(digest));
       await copyTree(this.#local.dataPath(digest), into, { reflink: false });
+      // Images are the agent's own; workers' users pass through to what is theirs.
+      await chmod(into, 0o711);
     }
     for (const part of PARTS) await mkdir(join(into, part), { recursive: true });
   }

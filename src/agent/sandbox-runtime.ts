@@ -18,13 +18,11 @@ import {
 } from './keeper/control.ts';
 import { BUILD_SANDBOX, type BuildPlace } from './builds/build-sandbox.ts';
 import { WORK_DIR } from './keeper/run-job.ts';
+import { PREFIX_PATH } from '../platform/prefix-path.ts';
 import { readEnvironment } from './environment-file.ts';
 import { lookAtFiles } from './look-at-files.ts';
 import type { DirOf, Look, WorkerRuntime } from './runtime.ts';
 import { workerPaths, type WorkerPaths, type WorkerRecord } from './worker-dir.ts';
-
-/** Where sandboxes that can mount show an image's prefix. */
-const PREFIX_PATH = process.platform === 'darwin' ? '/opt/homebrew' : '/usr/local';
 
 interface Parts {
   readonly stores: Readonly<Record<string, StoreDriver>>;

@@ -1,5 +1,6 @@
 import { mkdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Sandbox } from '../drivers/sandbox/sandbox.ts';
 import type { Store } from '../drivers/store/store.ts';
 import type { Limits } from '../domain/worker.ts';
@@ -23,10 +24,16 @@ import { newOwner, type Owner } from './state/owner.ts';
 import { collectGarbage, verify, type Problem } from './state/upkeep.ts';
 import { recover, removeWithChildren } from './state/recover.ts';
 import { snapshotOf } from './state/snapshot-ids.ts';
-import { replayLog } from './state/step-log.ts';
+import { LogReader, replayLog } from './state/step-log.ts';
 import { initialContext, nextContext, type StepContext } from './step-context.ts';
 import { StepMaker, type ParentResult } from './step-maker.ts';
 import { resultId, type Trust } from './trust.ts';
+
+/** Log kept of a step when the limits say nothing: 1 GiB. */
+const LOG_BYTES = 2 ** 30;
+
+/** How often a log that grows is looked at. */
+const FOLLOW_MS = 50;
 
 export interface BuilderParts {
   readonly store: Store;
@@ -89,7 +96,8 @@ export class Builder {
     this.#owner = owner;
     const shared = { store, index, owner: owner.token, now };
     this.caches = new Caches(shared);
-    this.#flights = new Flights(index, owner.token, join(stateDir, 'logs'), now);
+    const logs = { dir: join(stateDir, 'logs'), limitBytes: limits.logBytes ?? LOG_BYTES };
+    this.#flights = new Flights(index, owner.token, logs, now);
     const tmpDir = join(stateDir, 'tmp');
     this.#maker = new StepMaker({ ...shared, caches: this.caches, sandbox, tmpDir, limits, boot });
     this.#secretKey = index.secretKey();
@@ -97,6 +105,36 @@ export class Builder {
 
   get owner(): string {
     return this.#owner.token;
+  }
+
+  /**
+   * Hands on the log of a result, or of a step that failed or is being made, from `offset` on, and
+   * with `follow` also what comes until the step is over. Returns where it ended.
+   */
+  async readLog(
+    id: string,
+    options: { readonly offset: number; readonly follow: boolean; readonly signal: AbortSignal },
+    to: (chunk: Buffer) => void | Promise<void>,
+  ): Promise<number> {
+    const flight = this.index.flight(id);
+    const failure = this.index.failures().find((each) => each.id === id);
+    const name = flight?.log ?? this.index.result(id)?.log ?? failure?.log;
+    if (name === undefined || name === null) {
+      throw new BuildError('corrupt', `there is no log of ${id} any more`);
+    }
+    const reader = new LogReader(this.logPath(name), options.offset);
+    try {
+      for (let live = true; live;) {
+        // Asked before reading: what is written last is read too.
+        live = options.follow && !options.signal.aborted && this.index.flight(id)?.log === name;
+        await reader.drain(to);
+        if (live)
+          await delay(FOLLOW_MS, undefined, { signal: options.signal }).catch(() => undefined);
+      }
+      return reader.offset;
+    } finally {
+      await reader.close();
+    }
   }
 
   logPath(name: string): string {
@@ -109,6 +147,26 @@ export class Builder {
     if (row === undefined) return true;
     const { store } = this.#parts;
     return removeWithChildren({ store, index: this.index, owner: this.#owner.token }, row);
+  }
+
+  /**
+   * Calls `read` with the directory of a result's files and how they lie in it. Throws `StoreError`
+   * `snapshot_missing`.
+   */
+  async withResult<T>(
+    id: string,
+    read: (dir: string, layout: BaseConfig['layout']) => Promise<T>,
+  ): Promise<T> {
+    const row = this.index.result(id);
+    if (row === undefined) throw new BuildError('corrupt', `there is no result ${id}`);
+    let base = row;
+    for (let parent = base.parent; parent !== null; parent = base.parent) {
+      const below = this.index.result(parent);
+      if (below === undefined) throw new BuildError('corrupt', `there is no result ${parent}`);
+      base = below;
+    }
+    const { layout } = JSON.parse(base.config ?? '{}') as BaseConfig;
+    return this.#parts.store.withSnapshot(snapshotOf(row), (dir) => read(dir, layout));
   }
 
   /** Returns once all results are on the disk itself, so that no power failure spoils them. */

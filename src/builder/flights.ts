@@ -56,13 +56,20 @@ export class Flights {
   readonly #index: BuildIndex;
   readonly #owner: string;
   readonly #logsDir: string;
+  readonly #logLimit: number;
   readonly #now: () => number;
   readonly #local = new Map<string, LocalFlight>();
 
-  constructor(index: BuildIndex, owner: string, logsDir: string, now: () => number) {
+  constructor(
+    index: BuildIndex,
+    owner: string,
+    logs: { readonly dir: string; readonly limitBytes: number },
+    now: () => number,
+  ) {
     this.#index = index;
     this.#owner = owner;
-    this.#logsDir = logsDir;
+    this.#logsDir = logs.dir;
+    this.#logLimit = logs.limitBytes;
     this.#now = now;
   }
 
@@ -108,7 +115,7 @@ export class Flights {
       return { kind: 'made', row: made, how: 'shared' };
     }
     const abort = new AbortController();
-    const log = StepLog.create(join(this.#logsDir, row.log));
+    const log = StepLog.create(join(this.#logsDir, row.log), this.#logLimit);
     const flight: LocalFlight = {
       ...{ row, abort, log, over: false, committed: false, clients: 0 },
       ended: log.then((open) => this.#make(plan, row, open, abort.signal)),

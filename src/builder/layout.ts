@@ -1,12 +1,12 @@
 import { join, posix } from 'node:path';
 import type { SandboxFiles } from '../drivers/sandbox/sandbox.ts';
+import { PREFIX_PATH } from '../platform/prefix-path.ts';
 import type { Shown } from '../platform/inside-path.ts';
 import type { BaseConfig } from './bases.ts';
 import { BuildError } from './build-error.ts';
 
 /** What stands for the home where a sandbox shows it in another place each time. */
 const ANY_HOME = '/home/worker';
-const PREFIX = '/usr/local';
 
 /** How the files of a result lie in its directory, by the layout of its base. */
 export class Layout {
@@ -34,7 +34,7 @@ export class Layout {
       kind: 'home',
       homeDir: join(dir, 'home'),
       prefixDir: join(dir, 'prefix'),
-      prefixPath: this.config.prefixPath ?? PREFIX,
+      prefixPath: this.config.prefixPath ?? PREFIX_PATH,
     };
   }
 

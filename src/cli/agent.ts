@@ -92,7 +92,10 @@ async function run(options: RunOptions): Promise<void> {
   let agent: Agent;
   if (synthetic === undefined) {
     const { buildStore } = options;
-    agent = await startFullAgent({ ...host, buildStore, buildsDir: join(dataDir, 'builds') });
+    agent = await startFullAgent({
+      ...{ ...host, buildStore, buildsDir: join(dataDir, 'builds') },
+      imageOptions: ['--agent-data', dataDir],
+    });
     process.stdout.write(`The agent of host ${name} is ready\n`);
   } else {
     process.stderr.write(

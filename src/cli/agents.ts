@@ -9,20 +9,33 @@ import { hostBuilder } from './build/host-builder.ts';
 import { entryPoint } from '../platform/entry.ts';
 import { limiter } from '../platform/limiter.ts';
 
-type HostOptions = Omit<AgentOptions, 'stores' | 'sandboxes' | 'vms' | 'keeper' | 'builds'>;
+type HostOptions = Omit<
+  AgentOptions,
+  'stores' | 'sandboxes' | 'vms' | 'keeper' | 'builds' | 'rebuild'
+>;
 
 /** Hosts that start at a time in one process. */
 const STARTING = 8;
 
 /** Puts an agent together from all the drivers there are. */
 export async function startFullAgent(
-  options: HostOptions & { readonly buildStore?: string | undefined; readonly buildsDir: string },
+  options: HostOptions & {
+    readonly buildStore?: string | undefined;
+    readonly buildsDir: string;
+    /** How `pomona image` finds this host's data. */
+    readonly imageOptions: readonly string[];
+  },
 ): Promise<Agent> {
-  const { buildStore, buildsDir, ...host } = options;
+  const { buildStore, buildsDir, imageOptions, ...host } = options;
+  const program = entryPoint('cli/main');
   const imagesDir = join(options.dataDir, 'images');
   return startAgent({
     ...host,
     builds: await hostBuilder({ store: buildStore, buildsDir }, imagesDir),
+    rebuild: {
+      file: program.file,
+      args: [...program.args, 'image', 'rebuild', '--due', ...imageOptions],
+    },
     stores: STORE_DRIVERS,
     sandboxes: SANDBOX_DRIVERS,
     vms: vmDrivers({ synthetic: false }),

@@ -4,6 +4,7 @@ import { durationOption, integerOption } from './options.ts';
 import { parseSize } from '../protocol/values.ts';
 import { STORE_HELP, withBuilder, withStore, type StoreOptions } from './build/open-builder.ts';
 import { ExitError, UsageError } from './errors.ts';
+import { writeOut } from './standard-output.ts';
 import { ago, printJson, printTable, size } from './output.ts';
 
 interface Options extends StoreOptions {
@@ -42,6 +43,20 @@ Examples:
     .description('remove what no build left on purpose: orphans, old logs, unneeded caches')
     .option('--json', 'print JSON')
     .action(gc);
+  withStore(store.command('log <id>'))
+    .description('print the log of a step: of a result, or one that failed or is being made')
+    .option('--offset <bytes>', 'begin there', integerOption, 0)
+    .option('--follow', 'go on until the step is over')
+    .addHelpText(
+      'after',
+      `
+The beginning of an id will do. Where the log ended is printed last, to standard error, for --offset.
+
+Examples:
+  pomona store log 3fa04c
+  pomona store log 3fa04c --follow --offset 4096`,
+    )
+    .action(log);
   withStore(store.command('pin <name> <id>'))
     .description('keep a result until it is unpinned; the beginning of an id will do')
     .action((name: string, id: string, options: Options) =>
@@ -70,9 +85,28 @@ async function opened(
   await withBuilder(options, new AbortController().signal, work);
 }
 
-function findId(builder: Builder, text: string): string {
-  const ids = builder.index.results().map(({ id }) => id);
-  const found = ids.filter((id) => id.startsWith(text));
+async function log(
+  text: string,
+  options: Options & { readonly offset: number; readonly follow?: boolean },
+): Promise<void> {
+  const stop = new AbortController();
+  const interrupted = () => stop.abort();
+  process.once('SIGINT', interrupted);
+  await opened(options, async (builder) => {
+    const { index } = builder;
+    const id = findId(builder, text, [...index.flights(), ...index.failures()]);
+    const { offset, follow = false } = options;
+    const end = await builder.readLog(id, { offset, follow, signal: stop.signal }, (chunk) =>
+      writeOut(chunk),
+    );
+    process.stderr.write(`pomona: the log ends at ${end}\n`);
+  });
+  process.off('SIGINT', interrupted);
+}
+
+function findId(builder: Builder, text: string, more: readonly { id: string }[] = []): string {
+  const ids = new Set([...builder.index.results(), ...more].map(({ id }) => id));
+  const found = [...ids].filter((id) => id.startsWith(text));
   if (found.length === 1 && found[0] !== undefined) return found[0];
   const why = found.length === 0 ? 'no result has an id that begins' : 'several ids begin';
   throw new UsageError(`${why} with ${text}; \`pomona store du\` lists them`);

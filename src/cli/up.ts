@@ -41,6 +41,7 @@ async function up(options: ServeOptions): Promise<void> {
       dataDir: join(settings.dataDir, 'agent'),
       // As `pomona build` on this machine, so that they share what they make.
       buildsDir: join(settings.dataDir, 'builds'),
+      imageOptions: ['--data', settings.dataDir],
       labels: config.agent.labels,
       capacity: capacityFor(config.agent),
       log,

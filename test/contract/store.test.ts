@@ -220,17 +220,18 @@ function storeContract(place: StorePlace): void {
     });
   });
 
-  test('a chain of a hundred snapshots is as good as one', async () => {
+  test('a long chain of snapshots is as good as one', async () => {
     await store.createSnapshot('link.0', (dir) => writeFile(join(dir, 'first'), '0'));
-    for (let index = 1; index <= 100; index += 1) {
+    for (let index = 1; index <= place.chain; index += 1) {
       const clone = await store.clone(`link.${index - 1}`, 'chained');
       await writeFile(join(clone, `f${index}`), String(index));
       if (index > 1) await rm(join(clone, `f${index - 1}`));
       await store.commit('chained', `link.${index}`);
     }
-    const names = await store.withSnapshot('link.100', (dir) => readdir(dir));
-    assert.deepEqual(names.toSorted(), ['f100', 'first']);
-    for (let index = 100; index >= 0; index -= 1) await store.deleteSnapshot(`link.${index}`);
+    const names = await store.withSnapshot(`link.${place.chain}`, (dir) => readdir(dir));
+    assert.deepEqual(names.toSorted(), [`f${place.chain}`, 'first']);
+    for (let index = place.chain; index >= 0; index -= 1)
+      await store.deleteSnapshot(`link.${index}`);
   });
 
   test('a snapshot is shown to several at once', async () => {
@@ -331,7 +332,20 @@ for (const each of STORE_CASES.filter(({ on }) => on !== 'the temporary director
       });
       assert.deepEqual(await store.listSnapshots(), []);
       assert.deepEqual(await unfinished(place.driver.dirOf(place.root)), []);
-      await store.createSnapshot('small', (into) => writeFile(join(into, 'file'), 'fits again'));
+      // Btrfs and ZFS free what was removed a little later.
+      const deadline = Date.now() + 30_000;
+      for (let fits = false; !fits;) {
+        fits = await store
+          .createSnapshot('small', (into) => writeFile(join(into, 'file'), 'fits again'))
+          .then(
+            () => true,
+            (error: unknown) => {
+              if (Date.now() > deadline) throw error;
+              return false;
+            },
+          );
+        if (!fits) await new Promise((resolve) => setTimeout(resolve, 200));
+      }
       assert.deepEqual(await readdir(await store.clone('small', 'small')), ['file']);
     } finally {
       await removeAll(store);
@@ -341,15 +355,14 @@ for (const each of STORE_CASES.filter(({ on }) => on !== 'the temporary director
 }
 
 test('a clone that does not fit is told as such and leaves nothing half-made', async (context) => {
-  const FILE_BYTES = 120 * 2 ** 20;
   const place = storePlace({ store: 'rsync', on: 'ext4' }, FULL_DISK_MB);
   if (typeof place === 'string') return context.skip(place);
   try {
     const store = place.driver.open(place.root);
     await store.recover();
-    await store.createSnapshot('big', (into) =>
-      writeFile(join(into, 'file'), randomBytes(FILE_BYTES)),
-    );
+    // Twice does it fit, and not a third time.
+    const bytes = Math.round((await store.diskSpace()).freeBytes * 0.4);
+    await store.createSnapshot('big', (into) => writeFile(join(into, 'file'), randomBytes(bytes)));
     await store.clone('big', 'a');
     await assert.rejects(store.clone('big', 'b'), { code: 'no_space' });
     assert.deepEqual(await store.listClones(), ['a']);

@@ -72,6 +72,11 @@ describe('pomona build', { skip: noBuilds }, () => {
     assert.match(out, /Failed: step 1 \(run echo why; exit 9\) ended with 9/);
     const log = /Its log: (.*)\n/.exec(out)?.[1] ?? '';
     assert.equal(await readFile(log, 'utf8'), 'why\n');
+    const id = /([0-9a-f]{40})\.\d+\.log$/.exec(log)?.[1] ?? '';
+    const shown = await pomona('store', 'log', id, '--offset', '1');
+    assert.deepEqual([shown.code, shown.out], [0, 'hy\n'], shown.err);
+    assert.match(shown.err, /the log ends at 4/);
+    assert.match((await pomona('store', 'log', 'ffffff')).err, /no result has an id that begins/);
   });
 
   test('wrong input is told, with what to do', async () => {

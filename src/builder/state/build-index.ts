@@ -2,6 +2,10 @@ import { randomBytes } from 'node:crypto';
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import { openIndexDatabase } from './schema.ts';
 
+const SQLITE_FULL = 13;
+const FULL_DISK_MS = 10_000;
+const RETRY_MS = 100;
+
 export interface ResultRow {
   readonly id: string;
   readonly state: 'committing' | 'ready' | 'deleting';
@@ -411,15 +415,19 @@ export class BuildIndex {
   }
 
   #transaction<T>(work: () => T): T {
-    this.#db.exec('BEGIN IMMEDIATE');
-    try {
-      const result = work();
-      this.#db.exec('COMMIT');
-      return result;
-    } catch (error) {
-      this.#db.exec('ROLLBACK');
-      throw error;
-    }
+    if (this.#db.isTransaction) return work();
+    return whenThereIsRoom(() => {
+      this.#db.exec('BEGIN IMMEDIATE');
+      try {
+        const result = work();
+        this.#db.exec('COMMIT');
+        return result;
+      } catch (error) {
+        // A full disk ends the transaction by itself.
+        if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
+        throw error;
+      }
+    });
   }
 
   #prepare(sql: string): StatementSync {
@@ -440,6 +448,24 @@ export class BuildIndex {
   }
 
   #run(sql: string, ...params: SQLInputValue[]): number {
-    return Number(this.#prepare(sql).run(...params).changes);
+    const run = () => Number(this.#prepare(sql).run(...params).changes);
+    return this.#db.isTransaction ? run() : whenThereIsRoom(run);
+  }
+}
+
+/**
+ * Tries again for a while when the disk is full: commands fill disks, and what they wrote is being
+ * removed. Nothing else of this process can go on meanwhile, since all of it needs the index.
+ */
+function whenThereIsRoom<T>(work: () => T): T {
+  const deadline = performance.now() + FULL_DISK_MS;
+  for (;;) {
+    try {
+      return work();
+    } catch (error) {
+      const full = (error as { errcode?: number }).errcode === SQLITE_FULL;
+      if (!full || performance.now() > deadline) throw error;
+    }
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
   }
 }

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { isMissing } from '../../platform/atomic-file.ts';
 import { removeTree } from '../../platform/tree.ts';
@@ -13,6 +14,10 @@ const run = promisify(execFile);
 
 /** The inode number of every subvolume's top directory (Btrfs' first free object id). */
 const SUBVOLUME_INODE = 256;
+
+/** Large trees take their time. */
+const CLEANED_MS = 60_000;
+const BETWEEN_LOOKS_MS = 50;
 
 /** Subvolumes and their snapshots, made in constant time. */
 export const btrfsDriver: StoreDriver = {
@@ -34,11 +39,23 @@ export const btrfsDriver: StoreDriver = {
       },
       freeze: (dir, frozen) => btrfs('property', 'set', '-ts', dir, 'ro', String(frozen)),
       remove: removeSubvolume,
+      settle: untilCleaned,
     }),
 };
 
 async function btrfs(...args: string[]): Promise<void> {
   await run('btrfs', args);
+}
+
+/** Btrfs frees what was removed after it wrote next, which may be half a minute later. */
+async function untilCleaned(dir: string): Promise<void> {
+  await btrfs('filesystem', 'sync', dir);
+  const deadline = performance.now() + CLEANED_MS;
+  while (performance.now() < deadline) {
+    const { stdout } = await run('btrfs', ['subvolume', 'list', '-d', dir]);
+    if (stdout === '') return;
+    await delay(BETWEEN_LOOKS_MS);
+  }
 }
 
 /** Removes a subvolume with those that a job made inside it. Idempotent. */

@@ -1,5 +1,5 @@
 import { mkdir, readdir, rename, rm, rmdir, stat, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { isMissing, readJson, writeJson } from '../../platform/atomic-file.ts';
 import { isAlive, processIdentity } from '../../platform/process-table.ts';
 import { treeBytes } from '../../platform/tree.ts';
@@ -14,12 +14,17 @@ export interface DirectoryOperations {
   /** Makes a snapshot immutable, or not any more, where the file system has that. */
   freeze(dir: string, frozen: boolean): Promise<void>;
   remove(dir: string): Promise<void>;
+  /** Waits until the room that removed directories took is free. Absent: it is at once. */
+  settle?(dir: string): Promise<void>;
   /**
    * Makes the directory `to` like `from`, sharing what it can with `parent`, which `from` is a
    * changed copy of. Absent: what is committed is moved into its place.
    */
   share?(from: string, to: string, parent: string): Promise<void>;
 }
+
+/** With less room than this, what is removed is waited for. */
+const LOW_BYTES = 2 ** 28;
 
 /** What every store of directories can do, whatever its way of cloning. */
 export function directoryCapabilities(cloning: StoreCapabilities['cloning']): StoreCapabilities {
@@ -173,8 +178,8 @@ export class DirectoryStore implements Store {
   }
 
   async diskSpace(): Promise<{ totalBytes: number; freeBytes: number }> {
-    const { bsize, blocks, bavail } = await statfs(this.#root);
-    return { totalBytes: blocks * bsize, freeBytes: bavail * bsize };
+    await this.#operations.settle?.(this.#root);
+    return spaceOf(this.#root);
   }
 
   async snapshotBytes(id: string): Promise<number> {
@@ -206,14 +211,23 @@ export class DirectoryStore implements Store {
 
   /** Out of its place first, so that a removal that is cut off leaves nothing that looks whole. */
   async #retire(place: string, temporaryName: string): Promise<void> {
-    const temporary = await this.#temporary(temporaryName);
+    let temporary: string;
     try {
+      temporary = await this.#temporary(temporaryName);
       await rename(place, temporary);
     } catch (error) {
       if (isMissing(error)) return;
-      throw error;
+      // A file system may be too full even for a rename, and removing is what makes room.
+      const atOnce = this.capabilities.cloning === 'snapshot' || dirname(place) === this.#clones;
+      if (!isFull(error) || !atOnce) throw error;
+      await this.#operations.remove(place);
+      return this.#operations.settle?.(this.#root);
     }
     await this.#operations.remove(temporary);
+    if (this.#operations.settle === undefined) return;
+    // Whoever filled the disk wants to go on.
+    if ((await spaceOf(this.#root)).freeBytes < LOW_BYTES)
+      await this.#operations.settle(this.#root);
   }
 
   /** A place of this process's own where nothing is. */
@@ -235,8 +249,12 @@ export class DirectoryStore implements Store {
     return join(this.#root, 'snapshots', id);
   }
 
+  get #clones(): string {
+    return join(this.#root, 'clones');
+  }
+
   #clone(name: string): string {
-    return join(this.#root, 'clones', name);
+    return join(this.#clones, name);
   }
 
   #translate(error: unknown): unknown {
@@ -260,6 +278,16 @@ export class DirectoryStore implements Store {
         return error;
     }
   }
+}
+
+async function spaceOf(dir: string): Promise<{ totalBytes: number; freeBytes: number }> {
+  const { bsize, blocks, bavail } = await statfs(dir);
+  return { totalBytes: blocks * bsize, freeBytes: bavail * bsize };
+}
+
+function isFull(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
 /** Something is at the place that a directory was to be renamed to. */

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readdir, rmdir, writeFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { isMissing } from '../../../platform/atomic-file.ts';
 import { isAlive, processIdentity } from '../../../platform/process-table.ts';
 import { tool } from '../../../platform/tool.ts';
@@ -56,6 +57,9 @@ export const zfsDriver: StoreDriver = {
 
 /** Datasets that this store made and may remove as junk: a pool may hold others' too. */
 const MADE = 'org.pomona:made';
+/** How often and how long a dataset that is busy is waited for. */
+const DESTROY_TRIES = 20;
+const BETWEEN_TRIES_MS = 250;
 /** Which process something temporary belongs to. */
 const OWNER = 'org.pomona:owner';
 
@@ -405,13 +409,17 @@ class ZfsStore implements Store {
 
   /** Removes a dataset with all below it, also one that is in use. What is not there is no error. */
   async #destroy(dataset: string): Promise<void> {
-    try {
-      await zfs('destroy', '-r', dataset);
-    } catch (error) {
-      if (isProblem(error, 'missing')) return;
-      if (!isProblem(error, 'busy')) throw error;
-      for (const part of (await this.#parts(dataset)).toReversed()) await unmount(part);
-      await zfs('destroy', '-r', dataset).catch(ignoring('missing'));
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return void (await zfs('destroy', '-r', dataset));
+      } catch (error) {
+        if (isProblem(error, 'missing')) return;
+        if (!isProblem(error, 'busy') || tries > DESTROY_TRIES) throw error;
+      }
+      const parts = await this.#parts(dataset).catch(none);
+      for (const part of parts.toReversed()) await unmount(part);
+      // What is unmounted may stay busy for a moment.
+      if (tries > 1) await delay(BETWEEN_TRIES_MS);
     }
   }
 
@@ -435,6 +443,11 @@ class ZfsStore implements Store {
     }
     return error;
   }
+}
+
+function none(error: unknown): string[] {
+  if (isProblem(error, 'missing')) return [];
+  throw error;
 }
 
 async function mountSnapshot(snapshot: string, dir: string): Promise<void> {

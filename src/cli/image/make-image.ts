@@ -1,0 +1,92 @@
+import { join } from 'node:path';
+import { datedTag, outdated, type Recipe } from '../../images/recipes.ts';
+import { importImage } from '../../images/import.ts';
+import type { LocalImages } from '../../images/local-images.ts';
+import type { ImageName } from '../../images/reference.ts';
+import { Threads } from '../../images/work/threads.ts';
+import { readSecrets } from '../build/build.ts';
+import { buildStore } from '../build/build-store.ts';
+import type { Interruption } from '../build/interruption.ts';
+import { useBuilder } from '../build/open-builder.ts';
+import type { BuildPrinter } from '../build/progress.ts';
+import { readSpec } from '../build/read-spec.ts';
+import { ExitError } from '../errors.ts';
+
+/** What is made, without when. */
+export type ImageOrder = Pick<
+  Recipe,
+  'name' | 'tag' | 'spec' | 'context' | 'secrets' | 'store' | 'sandbox'
+>;
+
+export interface MakingOptions {
+  readonly images: LocalImages;
+  /** Where the store is when the order names none. */
+  readonly buildsDir: string;
+  readonly printer: BuildPrinter;
+  readonly stop: Interruption;
+  readonly noCache: boolean;
+}
+
+/**
+ * Builds a spec and makes an image of its result, under the order's name. Throws `ExitError` when a
+ * step fails or it is interrupted; the name keeps what it had then.
+ */
+export async function makeImage(order: ImageOrder, options: MakingOptions): Promise<string> {
+  const { images, printer, stop, noCache } = options;
+  const parsed = await readSpec(order.spec);
+  const secrets = await readSecrets(order.secrets);
+  const store = await buildStore(order.store, options.buildsDir);
+  const place = {
+    ...{ store, imagesDir: images.dir, contextDir: order.context, sandbox: order.sandbox },
+    ...{ limits: {}, hostBases: true },
+  };
+  return useBuilder(place, stop.again, async (builder) => {
+    stop.builder = builder;
+    const begun = performance.now();
+    const outcome = await builder.build({
+      ...{ parsed, contextDir: order.context, secrets, trust: 'trusted', noCache },
+      signal: stop.once,
+      onEvent: (event) => printer.event(event),
+    });
+    printer.outcome(outcome, performance.now() - begun);
+    if (outcome.outcome === 'failed') throw new ExitError(1);
+    if (outcome.outcome === 'cancelled') throw new ExitError(130);
+    return builder.withResult(outcome.id, (dir, layout) =>
+      adopt(images, order, layout === 'root' ? join(dir, 'rootfs') : dir, stop.once),
+    );
+  });
+}
+
+async function adopt(
+  images: LocalImages,
+  name: ImageName,
+  dir: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const threads = new Threads();
+  try {
+    return (await importImage(images, threads, name, dir, { signal })).digest;
+  } finally {
+    await threads.close();
+  }
+}
+
+/** Gives an image its dated tag and removes those that are too many. Returns the dated one. */
+export async function rotateTags(
+  images: LocalImages,
+  { name, keep }: Pick<Recipe, 'name' | 'keep'>,
+  digest: string,
+  now: number,
+): Promise<string> {
+  const tag = datedTag(now);
+  await images.setTag({ name, tag }, digest);
+  const tags = (await images.tags()).filter((each) => each.name === name);
+  for (const old of outdated(
+    tags.map((each) => each.tag),
+    Math.max(1, keep),
+  )) {
+    await images.removeTag({ name, tag: old });
+  }
+  await images.removeUntagged();
+  return tag;
+}
