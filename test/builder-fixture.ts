@@ -9,6 +9,7 @@ import { parseSpec } from '../src/builder/spec/parse.ts';
 import { bubblewrapDriver } from '../src/drivers/sandbox/bubblewrap/bubblewrap.ts';
 import type { Sandbox } from '../src/drivers/sandbox/sandbox.ts';
 import { STORE_DRIVERS } from '../src/drivers/store/drivers.ts';
+import type { StoreDriver } from '../src/drivers/store/store.ts';
 import type { Limits } from '../src/domain/worker.ts';
 import { systemClock } from '../src/platform/clock.ts';
 import { copyTree, digestTree, removeTree } from '../src/platform/tree.ts';
@@ -54,6 +55,22 @@ export class BuilderFixture {
     makeRoot(base, staticBusybox() ?? '');
   }
 
+  /** Directory of the store's own files. */
+  get storeDir(): string {
+    return this.#driver.dirOf(this.storeRoot);
+  }
+
+  /** Clones that the store has. */
+  clones(): Promise<string[]> {
+    return this.#driver.open(this.storeRoot).listClones();
+  }
+
+  get #driver(): StoreDriver {
+    const driver = STORE_DRIVERS[this.storeName];
+    if (driver === undefined) throw new Error(`there is no store ${this.storeName}`);
+    return driver;
+  }
+
   get bases(): Bases {
     return {
       resolve: async (from) => ({
@@ -75,14 +92,12 @@ export class BuilderFixture {
   }
 
   async builder(): Promise<Builder> {
-    const driver = STORE_DRIVERS[this.storeName];
-    if (driver === undefined) throw new Error(`there is no store ${this.storeName}`);
     const opened = this.#sandbox ?? bubblewrapDriver.open();
     const builder = await Builder.open({
-      store: driver.open(this.storeRoot),
+      store: this.#driver.open(this.storeRoot),
       sandbox: () => opened,
       bases: this.bases,
-      stateDir: join(driver.dirOf(this.storeRoot), 'state'),
+      stateDir: join(this.storeDir, 'state'),
       ...{ limits: this.#limits, clock: systemClock },
     });
     this.#builders.push(builder);

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { STORE_DRIVERS } from '../src/drivers/store/drivers.ts';
@@ -48,6 +48,8 @@ export function storePlace(each: StoreCase, megabytes: number): StorePlace | str
   if (driver === undefined) return `there is no store ${each.store}`;
   if (each.on === 'the temporary directory') {
     const root = mkdtempSync(join(tmpdir(), 'pomona-store-'));
+    // Workers' users pass through.
+    chmodSync(root, 0o711);
     const remove = () => rmSync(root, { recursive: true });
     return { driver, root, ownDisk: false, timesToMs: 1, chain: CHAIN, remove };
   }
@@ -63,4 +65,11 @@ export function storePlace(each: StoreCase, megabytes: number): StorePlace | str
   const query = 'mode' in each ? `?mode=${each.mode}` : '';
   const root = join(disk.dir, 'store') + query;
   return { driver, root, ownDisk: true, timesToMs: 1, chain: CHAIN, remove: () => disk.remove() };
+}
+
+/** What the driver opens for one of several stores in a place. */
+export function storeRootIn({ root }: StorePlace, name: string): string {
+  const [path = '', query] = root.split('?');
+  const dir = query?.startsWith('dir=') === true ? `${query}/${name}` : query;
+  return `${path}/${name}${dir === undefined ? '' : `?${dir}`}`;
 }

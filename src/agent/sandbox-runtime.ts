@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ownedPrefix } from '../domain/ids.ts';
@@ -73,6 +73,8 @@ export class SandboxRuntime implements WorkerRuntime {
 
     progress('cloning');
     const clone = await store.clone(snapshot, worker.name, signal);
+    // What a build is sent is unpacked by the agent's own user, and for that alone.
+    if (worker.spec.kind === 'build') await chmod(clone, 0o700);
     const paths = this.#paths(worker);
     const environment: SandboxSpec = {
       name: worker.name,

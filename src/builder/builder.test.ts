@@ -1,23 +1,33 @@
 import assert from 'node:assert/strict';
 import { chmod, mkdir, readFile, readdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, it, type TestContext } from 'node:test';
+import { after, describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BuilderFixture, noBuilds } from '../../test/builder-fixture.ts';
+import { STORE_CASES, storePlace, storeRootIn, titleOf } from '../../test/store-places.ts';
 import type { BuildEvent } from './report.ts';
 
 const SH = '(shell /bin/sh -c)';
 
-function fixtureOf(t: TestContext, store: string): BuilderFixture {
-  const fixture = new BuilderFixture({ store });
-  t.after(() => fixture.remove());
-  return fixture;
-}
+const DISK_MB = 1500;
 
-for (const store of ['copy', 'overlayfs'])
-  describe(`a builder over ${store}`, { skip: noBuilds }, () => {
+for (const each of STORE_CASES)
+  describe(`a builder over ${titleOf(each)}`, { skip: noBuilds }, () => {
+    const place = storePlace(each, DISK_MB);
+    let stores = 0;
+    after(() => typeof place !== 'string' && place.remove());
+
+    function fixtureOf(t: TestContext): BuilderFixture {
+      if (typeof place === 'string') throw new Error(place);
+      stores += 1;
+      const storeRoot = storeRootIn(place, `store-${stores}`);
+      const fixture = new BuilderFixture({ store: each.store, storeRoot });
+      t.after(() => fixture.remove());
+      return fixture;
+    }
+
     it('runs each step once, and tells its log again when it is cached', async (t) => {
-      const fixture = fixtureOf(t, store);
+      const fixture = fixtureOf(t);
       const builder = await fixture.builder();
       const spec = `((from BASE) ${SH} (run (shell "echo hello > /x; echo made")) (run (shell "cat /x")))`;
       const first = await fixture.build(builder, spec);
@@ -34,7 +44,7 @@ for (const store of ['copy', 'overlayfs'])
     });
 
     it('gives commands what the operations before them set', async (t) => {
-      const fixture = fixtureOf(t, store);
+      const fixture = fixtureOf(t);
       const { outcome, output } = await fixture.build(
         await fixture.builder(),
         `((from BASE) ${SH} (env A one) (env A two) (env B "b b") (workdir /w) (workdir deep)
@@ -46,7 +56,7 @@ for (const store of ['copy', 'overlayfs'])
     });
 
     it('copies files with their modes, links and owners, and again only when they change', async (t) => {
-      const fixture = fixtureOf(t, store);
+      const fixture = fixtureOf(t);
       const { context } = fixture;
       await mkdir(join(context, 'src/.git'), { recursive: true });
       await writeFile(join(context, 'src/program'), '#!/bin/sh\necho ran\n', { mode: 0o755 });
@@ -77,7 +87,7 @@ for (const store of ['copy', 'overlayfs'])
     });
 
     it('follows no link out of the context or out of the build', async (t) => {
-      const fixture = fixtureOf(t, store);
+      const fixture = fixtureOf(t);
       await symlink('/etc', join(fixture.context, 'out'));
       const builder = await fixture.builder();
       await assert.rejects(
@@ -104,7 +114,7 @@ for (const store of ['copy', 'overlayfs'])
     });
 
     it('shows secrets to the command that asks for them, and keeps them nowhere', async (t) => {
-      const fixture = fixtureOf(t, store);
+      const fixture = fixtureOf(t);
       const builder = await fixture.builder();
       const spec = `((from BASE) ${SH} (run (secrets (token (target /run/t))) (shell "wc -c < /run/t")) (run (shell "ls /run")))`;
       await assert.rejects(fixture.build(builder, spec), {
@@ -125,7 +135,7 @@ for (const store of ['copy', 'overlayfs'])
         'cached',
         'made',
       ]);
-      for (const entry of await readdir(fixture.storeRoot, {
+      for (const entry of await readdir(fixture.storeDir, {
         recursive: true,
         withFileTypes: true,
       })) {
@@ -136,7 +146,7 @@ for (const store of ['copy', 'overlayfs'])
     });
 
     it('keeps what a cache holds, whether the command succeeded or not', async (t) => {
-      const fixture = fixtureOf(t, store);
+      const fixture = fixtureOf(t);
       const builder = await fixture.builder();
       const step = (name: string, command: string) =>
         `((from BASE) ${SH} (env STEP ${name}) (run (cache (c (target /cache/deep))) (shell "${command}")))`;
@@ -164,7 +174,7 @@ for (const store of ['copy', 'overlayfs'])
     });
 
     it('never lets a trusted build use what an untrusted one made', async (t) => {
-      const fixture = fixtureOf(t, store);
+      const fixture = fixtureOf(t);
       const builder = await fixture.builder();
       const spec = `((from BASE) ${SH} (run (shell "echo x")))`;
       await fixture.build(builder, spec, { trust: 'untrusted' });
@@ -175,7 +185,7 @@ for (const store of ['copy', 'overlayfs'])
     });
 
     it('tells which step failed, keeps its log, and caches nothing of it', async (t) => {
-      const fixture = fixtureOf(t, store);
+      const fixture = fixtureOf(t);
       const builder = await fixture.builder();
       const spec = `((from BASE) ${SH} (run (shell "echo before; exit 7")) (run (shell "echo never")))`;
       for (const _ of [1, 2]) {
@@ -189,11 +199,11 @@ for (const store of ['copy', 'overlayfs'])
         assert.equal(await readFile(outcome.log, 'utf8'), 'before\n');
         assert.equal(output, 'before\n');
       }
-      assert.deepEqual(await readdir(join(fixture.storeRoot, 'clones')), []);
+      assert.deepEqual(await fixture.clones(), []);
     });
 
     it('makes nested builds first and at once, and copies from them', async (t) => {
-      const fixture = fixtureOf(t, store);
+      const fixture = fixtureOf(t);
       const meet = (mine: string, other: string) =>
         `(run (cache (meet (target /m))) (network host) (shell "echo ${mine} > /${mine}; echo ${other} | grep -q ."))`;
       const { outcome, output } = await fixture.build(
@@ -210,7 +220,7 @@ for (const store of ['copy', 'overlayfs'])
     });
 
     it('makes a step once for any number of builds that want it', async (t) => {
-      const fixture = fixtureOf(t, store);
+      const fixture = fixtureOf(t);
       const builders = await Promise.all([fixture.builder(), fixture.builder()]);
       const spec = `((from BASE) ${SH} (run (shell "echo begun; sleep 0.5; echo done; date +%N")))`;
       const builds = await Promise.all(
@@ -224,7 +234,7 @@ for (const store of ['copy', 'overlayfs'])
     });
 
     it('goes on with a step as long as anyone wants it, and ends it with the last', async (t) => {
-      const fixture = fixtureOf(t, store);
+      const fixture = fixtureOf(t);
       const builder = await fixture.builder();
       const spec = `((from BASE) ${SH} (run (shell "echo begun; sleep 1; echo done")))`;
       const begin = () => {
@@ -257,6 +267,6 @@ for (const store of ['copy', 'overlayfs'])
       assert.equal((await alone).outcome.outcome, 'cancelled');
       while (builder.index.flights().length > 0) await sleep(10);
       assert(performance.now() - at < 5_000);
-      assert.deepEqual(await readdir(join(fixture.storeRoot, 'clones')), []);
+      assert.deepEqual(await fixture.clones(), []);
     });
   });

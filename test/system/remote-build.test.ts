@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { stepHints } from '../../src/builder/keys/hints.ts';
+import { parseSpec } from '../../src/builder/spec/parse.ts';
 import { findProcesses } from '../../src/platform/process-table.ts';
 import type { HostView, JobView } from '../../src/protocol/api/resources.ts';
 import { noBuilds } from '../builder-fixture.ts';
@@ -165,6 +167,13 @@ describe('pomona build --remote', { skip: noBuilds }, () => {
     const [code] = await once(child, 'exit');
     assert.equal(code, 137, said);
     await assertNoSteps();
+    const kept = '((from ./base) (shell /bin/sh -c) (run (shell "echo kept")))';
+    const { spec } = parseSpec(kept, 'kept');
+    const hint = (await stepHints(spec, context, new AbortController().signal)).at(-1) ?? '';
+    await until('its host tells what it has', async () => {
+      const hosts = await pomona.json<HostView[]>(['host', 'list']);
+      return hosts.some((host) => host.facts?.builds?.hints.includes(hint));
+    });
     assert.match((await build('(run (shell "echo kept"))')).out, /2 cached, 0 made\)/);
   });
 

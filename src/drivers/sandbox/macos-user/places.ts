@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { isMissing, readJson, writeJson } from '../../../platform/atomic-file.ts';
 import { findProgram } from '../environment.ts';
 import { SandboxError } from '../sandbox.ts';
-import { mustRun, tool } from '../../../platform/tool.ts';
+import { tool } from '../../../platform/tool.ts';
 
 /**
  * Shows directories of a clone at the paths where their files expect to be. macOS has no bind
@@ -23,6 +23,7 @@ type Place = {
 
 const UNMOUNT_ATTEMPTS = 5;
 const UNMOUNT_PAUSE_MS = 200;
+const MOUNT_ATTEMPTS = 20;
 
 /** Puts `source` at `target`. Throws `bad_mount` when something is there, or it cannot be. */
 export async function putInPlace(record: string, source: string, target: string): Promise<void> {
@@ -36,7 +37,10 @@ export async function putInPlace(record: string, source: string, target: string)
   await mkdir(dirname(target), { recursive: true });
   await writeJson(record, [...places, place]);
   if (place.by === 'dataset') {
-    await mustRun('zfs', ['set', `mountpoint=${target}`, place.dataset]);
+    const why = await setMountpoint(place.dataset, target);
+    if (why !== undefined) {
+      throw new SandboxError('bad_mount', `${place.dataset} cannot be at ${target}: ${why}`);
+    }
     return;
   }
   try {
@@ -82,14 +86,28 @@ async function remount(
 ): Promise<void> {
   let why = '';
   for (let attempt = 1; attempt <= UNMOUNT_ATTEMPTS; attempt += 1) {
-    const set = await tool('zfs', ['set', `mountpoint=${source}`, dataset]);
-    if (set.code === 0) return;
-    why = set.why;
+    const problem = await setMountpoint(dataset, source);
+    if (problem === undefined) return;
+    why = problem;
     await endUsers();
     await tool('umount', ['-f', target]);
     await new Promise((resolve) => setTimeout(resolve, UNMOUNT_PAUSE_MS * attempt));
   }
   throw new SandboxError('unclean', `${dataset} stays mounted at ${target}: ${why}`);
+}
+
+/** Moves a dataset's mount. Returns why it cannot be, if so. */
+async function setMountpoint(dataset: string, dir: string): Promise<string | undefined> {
+  const { code, why } = await tool('zfs', ['set', `mountpoint=${dir}`, dataset]);
+  if (code === 0) return undefined;
+  if (!why.includes('cannot mount')) return why;
+  // It is set and unmounted; what was unmounted may be busy for a moment longer.
+  for (let attempt = 1; attempt <= MOUNT_ATTEMPTS; attempt += 1) {
+    await new Promise((resolve) => setTimeout(resolve, UNMOUNT_PAUSE_MS));
+    const mount = await tool('zfs', ['mount', dataset]);
+    if (mount.code === 0 || mount.why.includes('already mounted')) return undefined;
+  }
+  return why;
 }
 
 /** The dataset mounted at exactly this directory. */

@@ -1,10 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { tool } from '../../../platform/tool.ts';
 import { ignoring, isProblem, zfs } from './zfs-command.ts';
-
-/** How often and how long what is busy is asked to let go before it is unmounted by force. */
-const TRIES = 10;
-const BETWEEN_MS = 100;
 
 /** Mounts a dataset where it is set to be. One that is mounted is left alone. */
 export async function mount(dataset: string): Promise<void> {
@@ -16,28 +11,26 @@ export async function mount(dataset: string): Promise<void> {
 }
 
 /**
- * Unmounts a dataset from wherever it is and leaves it nowhere: by force when it stays busy for a
- * second, and then out of everyone's sight. What is not mounted is no error.
+ * Unmounts a dataset from wherever it is and leaves it nowhere: by force when it stays busy, and
+ * then out of everyone's sight. What is not mounted is no error.
  */
 export async function unmount(dataset: string): Promise<void> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      await zfs('set', 'mountpoint=none', dataset);
-      return;
-    } catch (error) {
-      if (isProblem(error, 'missing')) return;
-      if (!isProblem(error, 'busy')) throw error;
-      if (tries >= TRIES) break;
-    }
-    await delay(BETWEEN_MS);
+  try {
+    await zfs('set', 'mountpoint=none', dataset);
+    return;
+  } catch (error) {
+    if (isProblem(error, 'missing')) return;
+    // A full pool takes no property.
+    if (!isProblem(error, 'busy', 'full')) throw error;
   }
   const dir = (await zfs('get', '-H', '-o', 'value', 'mountpoint', dataset)).trim();
   try {
     await zfs('unmount', '-f', dataset);
-  } catch {
+  } catch (error) {
+    if (/not currently mounted/.test((error as Error).message)) return;
     await tool(...detached(dir));
   }
-  await zfs('set', 'mountpoint=none', dataset).catch(ignoring('missing'));
+  await zfs('set', 'mountpoint=none', dataset).catch(ignoring('missing', 'full'));
 }
 
 /** Takes a mount away although it is in use. */

@@ -1,8 +1,11 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { tool } from '../../../platform/tool.ts';
 import { StoreError } from '../store.ts';
 
 /** Destroying much takes long; whatever takes longer hangs. */
 const TIMEOUT_MS = 120_000;
+const BUSY_TRIES = 12;
+const BETWEEN_MS = 100;
 /** Names of a million datasets. */
 const OUTPUT_BYTES = 2 ** 28;
 
@@ -28,8 +31,22 @@ const PROBLEMS: readonly (readonly [ZfsProblem, RegExp])[] = [
   ['full', /out of space|No space left|quota exceeded/i],
 ];
 
-/** Runs `zfs`, waiting no longer than two minutes, and returns what it prints. Throws `ZfsError`. */
+/**
+ * Runs `zfs`, waiting no longer than two minutes, and returns what it prints; what is busy is tried
+ * again for a moment, since a dataset may be so after it was unmounted. Throws `ZfsError`.
+ */
 export async function zfs(...args: string[]): Promise<string> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await once(args);
+    } catch (error) {
+      if (!isProblem(error, 'busy') || tries >= BUSY_TRIES) throw error;
+    }
+    await delay(BETWEEN_MS);
+  }
+}
+
+async function once(args: readonly string[]): Promise<string> {
   const { code, stdout, why } = await tool('zfs', args, {
     timeoutMs: TIMEOUT_MS,
     outputBytes: OUTPUT_BYTES,

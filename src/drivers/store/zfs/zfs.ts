@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readdir, rmdir, writeFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { isMissing } from '../../../platform/atomic-file.ts';
 import { isAlive, processIdentity } from '../../../platform/process-table.ts';
 import { tool } from '../../../platform/tool.ts';
@@ -57,9 +56,8 @@ export const zfsDriver: StoreDriver = {
 
 /** Datasets that this store made and may remove as junk: a pool may hold others' too. */
 const MADE = 'org.pomona:made';
-/** How often and how long a dataset that is busy is waited for. */
-const DESTROY_TRIES = 20;
-const BETWEEN_TRIES_MS = 250;
+/** How often a dataset that is busy is unmounted and tried again. */
+const DESTROY_TRIES = 5;
 /** Which process something temporary belongs to. */
 const OWNER = 'org.pomona:owner';
 
@@ -418,8 +416,6 @@ class ZfsStore implements Store {
       }
       const parts = await this.#parts(dataset).catch(none);
       for (const part of parts.toReversed()) await unmount(part);
-      // What is unmounted may stay busy for a moment.
-      if (tries > 1) await delay(BETWEEN_TRIES_MS);
     }
   }
 
