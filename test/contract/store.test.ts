@@ -354,6 +354,20 @@ for (const each of STORE_CASES.filter(({ on }) => on !== 'the temporary director
   });
 }
 
+test('a ZFS pool that is not there is named, and nothing is made for it', async (context) => {
+  const place = storePlace({ store: 'zfs', on: 'zfs' }, FULL_DISK_MB);
+  if (typeof place === 'string') return context.skip(place);
+  try {
+    const store = place.driver.open(place.root.replace(/^[^?]+/, 'pomona-no-such-pool/builds'));
+    await assert.rejects(store.recover(), {
+      code: 'unsupported',
+      message: 'there is no ZFS pool pomona-no-such-pool; `zpool list` shows those there are',
+    });
+  } finally {
+    place.remove();
+  }
+});
+
 test('a clone that does not fit is told as such and leaves nothing half-made', async (context) => {
   const place = storePlace({ store: 'rsync', on: 'ext4' }, FULL_DISK_MB);
   if (typeof place === 'string') return context.skip(place);

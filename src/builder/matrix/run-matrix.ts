@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
 import { limiter } from '../../platform/limiter.ts';
 import { BuildError } from '../build-error.ts';
-import type { BuildRequest } from '../builder.ts';
+import type { BuildRequest } from '../one-build.ts';
 import type { BuildOutcome } from '../report.ts';
 import { expandMatrix, type CellPlan } from './expand.ts';
 import type { LoadedMatrix } from './load-matrix.ts';

@@ -19,7 +19,7 @@ import {
   zfsPlace,
   type ZfsPlace,
 } from './names.ts';
-import { ignoring, isProblem, zfs, zfsLines } from './zfs-command.ts';
+import { ignoring, isProblem, zfs, ZfsError, zfsLines } from './zfs-command.ts';
 
 /** Datasets and their snapshots, in the layout of OBuilder. */
 export const zfsDriver: StoreDriver = {
@@ -91,6 +91,7 @@ class ZfsStore implements Store {
   }
 
   async recover(): Promise<void> {
+    await this.#assertPool();
     for (const [part, mode] of [
       ['', 0o711],
       ['clones', 0o711],
@@ -112,6 +113,19 @@ class ZfsStore implements Store {
     await this.#clearDirectories();
     for (const id of await readdir(join(this.#dir, 'deleting'))) await this.#finishDelete(id);
     this.#liveSnapshots = await this.#canMountSnapshots();
+  }
+
+  async #assertPool(): Promise<void> {
+    const [pool = ''] = this.#dataset.split('/');
+    try {
+      await zfs('list', '-H', '-o', 'name', pool);
+    } catch (cause) {
+      if (!(cause instanceof ZfsError)) throw cause;
+      const why = isProblem(cause, 'missing')
+        ? `there is no ZFS pool ${pool}; \`zpool list\` shows those there are`
+        : `ZFS does not work here: ${cause.message.split('\n')[0]}`;
+      throw new StoreError('unsupported', why, { cause });
+    }
   }
 
   async #makeFolders(): Promise<void> {
