@@ -202,7 +202,7 @@ export class DirectoryStore implements Store {
       await make(temporary);
       await rename(temporary, place);
     } catch (error) {
-      await this.#operations.remove(temporary);
+      await this.#remove(temporary);
       // Another process was first, with the same content.
       if (isTaken(error)) return;
       throw this.#translate(error);
@@ -220,10 +220,13 @@ export class DirectoryStore implements Store {
       // A file system may be too full even for a rename, and removing is what makes room.
       const atOnce = this.capabilities.cloning === 'snapshot' || dirname(place) === this.#clones;
       if (!isFull(error) || !atOnce) throw error;
-      await this.#operations.remove(place);
-      return this.#operations.settle?.(this.#root);
+      return this.#remove(place);
     }
-    await this.#operations.remove(temporary);
+    await this.#remove(temporary);
+  }
+
+  async #remove(dir: string): Promise<void> {
+    await this.#operations.remove(dir);
     if (this.#operations.settle === undefined) return;
     // Whoever filled the disk wants to go on.
     if ((await spaceOf(this.#root)).freeBytes < LOW_BYTES)
