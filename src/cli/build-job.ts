@@ -1,5 +1,6 @@
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { BUILD_ORDER_VARIABLE, type BuildPlace } from '../agent/builds/build-sandbox.ts';
 import { parseSpec } from '../builder/spec/parse.ts';
 import { parseStoreSpec } from '../drivers/store/spec.ts';
@@ -11,7 +12,7 @@ import { writeOut } from './standard-output.ts';
 
 /**
  * The program that builds for a job, in the job's directory: where to build as JSON in its first
- * argument, the order and the values of secrets in its environment. With `--recover` it only removes
+ * argument, the order with the values of secrets in its environment. With `--recover` it only removes
  * what builders that are gone left.
  */
 const [, , placeText = '{}', mode] = process.argv;
@@ -24,13 +25,18 @@ const where = {
   hostBases: false,
 };
 
+const handedSchema = z.strictObject({
+  order: buildOrderSchema,
+  secretValues: z.record(z.string(), z.string()),
+});
+
 if (mode === '--recover') await useBuilder(where, AbortSignal.abort(), async () => undefined);
 else process.exitCode = await build();
 
 async function build(): Promise<number> {
-  const order = buildOrderSchema.parse(JSON.parse(taken(BUILD_ORDER_VARIABLE)));
+  const { order, secretValues } = handedSchema.parse(JSON.parse(taken(BUILD_ORDER_VARIABLE)));
   const secrets = new Map(
-    Object.entries(order.secrets).map(([id, name]) => [id, Buffer.from(taken(name))]),
+    Object.entries(order.secrets).map(([id, name]) => [id, Buffer.from(secretValues[name] ?? '')]),
   );
   // Credentials for registries are the host's, and for trusted builds.
   if (!order.untrusted) process.env['DOCKER_CONFIG'] ??= join(userInfo().homedir, '.docker');

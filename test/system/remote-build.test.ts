@@ -104,6 +104,31 @@ describe('pomona build --remote', { skip: noBuilds }, () => {
     assert.match(wrong.err, /expects ID=NAME, a secret of the fleet/);
   });
 
+  test('nothing of a job’s environment reaches the program that builds', async () => {
+    const local = await readFile(join(pomona.data, 'controller.json'), 'utf8');
+    const { url } = JSON.parse(local) as { url: string };
+    const token = (await readFile(join(pomona.data, 'admin.token'), 'utf8')).trim();
+    const order = {
+      ...{ spec: '((from ./base) (run (shell true)))', file: 'x', noCache: false },
+      ...{ untrusted: true, format: 'plain', hints: [], secrets: {} },
+    };
+    const env = { NODE_OPTIONS: '--no-such-option-of-node' };
+    const refused = await fetch(`${url}/api/v1/jobs`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ command: ['x'], env, build: order }),
+    });
+    const why = await refused.text();
+    assert(refused.status >= 400 && refused.status < 500, why);
+    assert.match(why, /a build has the environment that its spec says/);
+    // A secret is no order to the program, whatever it is called.
+    await pomona.run(['secret', 'set', 'NODE_OPTIONS'], { input: env.NODE_OPTIONS });
+    const step = '(run (secrets (s (target /s))) (shell "wc -c < /s"))';
+    const ran = await build(step, '--secret', 's=NODE_OPTIONS');
+    assert.equal(ran.code, 0, ran.out + ran.err);
+    assert.match(ran.out, new RegExp(`^${env.NODE_OPTIONS.length}$`, 'm'));
+  });
+
   test('a base may not be just any directory of the host', async () => {
     for (const from of ['/etc', 'tar:/x.tar', 'home:root', '../../..']) {
       await writeFile(join(context, 'a.spec'), `((from ${from}) (run (shell true)))`);

@@ -7,7 +7,7 @@ import type {
 } from '../../drivers/sandbox/sandbox.ts';
 import { tool } from '../../platform/tool.ts';
 
-/** Environment variable that has the build's order, as JSON, for the program that builds. */
+/** Environment variable that has the build's order and its secrets' values, as JSON. */
 export const BUILD_ORDER_VARIABLE = 'POMONA_BUILD_ORDER';
 
 /** What workers of the kind `build` run in place of the sandbox of a pool. */
@@ -53,8 +53,10 @@ export function buildSandbox(plain: Sandbox, program: BuildProgram, place: Build
     capabilities: plain.capabilities,
     prepare: (spec) => plain.prepare(spec),
     launch: (spec: SandboxSpec, command: SandboxCommand): Promise<Launch> => {
-      if (command.env[BUILD_ORDER_VARIABLE] !== undefined) {
-        return plain.launch(spec, { ...command, argv: [program.file, ...args] });
+      const order = command.env[BUILD_ORDER_VARIABLE];
+      if (order !== undefined) {
+        const env = { [BUILD_ORDER_VARIABLE]: order };
+        return plain.launch(spec, { ...command, env, argv: [program.file, ...args] });
       }
       if (OWN_COMMANDS.has(command.argv[0] ?? '')) return plain.launch(spec, command);
       throw new Error('a worker that builds runs no other commands');

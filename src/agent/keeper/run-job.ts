@@ -42,13 +42,7 @@ export async function runJob(run: JobRun): Promise<Omit<JobResult, 'logBytes'>> 
 
   const launch = await run.sandbox.launch(run.environment, {
     argv: payload.command,
-    env: {
-      ...payload.env,
-      ...run.order.secretValues,
-      ...(payload.build === undefined
-        ? {}
-        : { [BUILD_ORDER_VARIABLE]: JSON.stringify(payload.build) }),
-    },
+    env: environmentOf(run.order),
     workDir: WORK_DIR,
   });
   const child = await startCommand(launch);
@@ -71,6 +65,15 @@ export async function runJob(run: JobRun): Promise<Omit<JobResult, 'logBytes'>> 
   const [code, signal] = await ended;
   await Promise.race([pumped, delay(DRAIN_MS)]);
   return { ...(await resultOf(run, clock, code, signal)), startedAt, finishedAt: Date.now() };
+}
+
+/**
+ * Of a build, data alone: the program that builds runs as the agent's own user, and variables such as
+ * NODE_OPTIONS would be orders to it.
+ */
+function environmentOf({ payload, secretValues }: SealedOrder): Record<string, string> {
+  if (payload.build === undefined) return { ...payload.env, ...secretValues };
+  return { [BUILD_ORDER_VARIABLE]: JSON.stringify({ order: payload.build, secretValues }) };
 }
 
 async function resultOf(

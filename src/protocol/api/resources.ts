@@ -34,6 +34,10 @@ export const jobRequestSchema = z
     /** A spec to build with a host's engine, instead of running the command. */
     build: buildOrderSchema.exactOptional(),
   })
+  .refine(({ build, env }) => build === undefined || Object.keys(env).length === 0, {
+    path: ['env'],
+    message: 'expected none: a build has the environment that its spec says',
+  })
   .refine(({ build, secrets }) => ownSecrets(build, secrets), {
     path: ['build', 'secrets'],
     message: 'expected names that are in `secrets` too',
