@@ -47,7 +47,7 @@ export class Rebuilds {
     const due = (await this.#recipes.all()).filter((recipe) => dueAt(recipe) <= Date.now());
     if (due.length === 0) return;
     const path = join(this.#recipes.dir, 'rebuild.log');
-    const output = await open(path, 'a', 0o600);
+    const output = await open(path, 'w', 0o600);
     try {
       const child = spawn(this.#program.file, this.#program.args, {
         stdio: ['ignore', output.fd, output.fd],
@@ -56,7 +56,7 @@ export class Rebuilds {
       this.#child = child;
       const over = (how: unknown) => {
         this.#child = undefined;
-        this.#log.log('info', 'images were made anew', { ended: String(how), log: path });
+        this.#log.log('info', 'making images anew is over', { ended: String(how), log: path });
       };
       child.once('error', over).once('exit', over);
     } finally {

@@ -7,7 +7,7 @@ import type { SpecForm } from '../builder/spec/parse.ts';
 import type { Spec } from '../builder/spec/spec.ts';
 import { specToSexp } from '../builder/spec/to-sexp.ts';
 import { specToYaml } from '../builder/spec/to-yaml.ts';
-import { readSecrets } from './build/build.ts';
+import { readSecrets } from './build/read-secrets.ts';
 import { readSpec } from './build/read-spec.ts';
 import { ExitError, UsageError } from './errors.ts';
 import { collect } from './options.ts';

@@ -128,15 +128,18 @@ export class LocalImages {
     return digest;
   }
 
-  /** Removes images that no tag names, and what dead imports left. Returns the images' digests. */
-  async removeUntagged(): Promise<string[]> {
+  /**
+   * Removes images that no tag names, and what dead imports left; with `among` only of those. An
+   * import has its content a moment before its tag. Returns the images' digests.
+   */
+  async removeUntagged(among?: ReadonlySet<string>): Promise<string[]> {
     for (const name of await namesIn(join(this.dir, 'new'))) {
       if (!isAlive(Number(name.split('-')[0]))) await removeTree(join(this.dir, 'new', name));
     }
     const tagged = new Set((await this.tags()).map((tag) => tag.digest));
     const removed: string[] = [];
     for (const digest of await this.digests()) {
-      if (tagged.has(digest)) continue;
+      if (tagged.has(digest) || among?.has(digest) === false) continue;
       // Out of its place first: a removal that is cut off leaves nothing that looks whole.
       const dir = await this.newDir();
       await rename(this.contentDir(digest), join(dir, 'old'));

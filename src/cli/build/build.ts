@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { ExitError, UsageError } from '../errors.ts';
@@ -8,6 +7,7 @@ import { Interruption } from './interruption.ts';
 import { buildMatrix } from './matrix.ts';
 import { STORE_HELP, withBuilder, withStore, type StoreOptions } from './open-builder.ts';
 import { jsonPrinter, PlainPrinter, type BuildPrinter } from './progress.ts';
+import { readSecrets } from './read-secrets.ts';
 import { readSpec } from './read-spec.ts';
 import { buildRemotely } from './remote.ts';
 
@@ -139,22 +139,6 @@ async function remote(
     if (options[name] !== undefined) throw new UsageError(`--${name} does not go with --remote`);
   }
   return buildRemotely(file, contextOf(file, dir), options);
-}
-
-/** `ID=FILE`, each file read whole. */
-export async function readSecrets(given: readonly string[]): Promise<Map<string, Buffer>> {
-  const secrets = new Map<string, Buffer>();
-  for (const each of given) {
-    const at = each.indexOf('=');
-    if (at < 1) throw new UsageError(`--secret expects ID=FILE, not ${each}`);
-    const [id, file] = [each.slice(0, at), each.slice(at + 1)];
-    try {
-      secrets.set(id, await readFile(file));
-    } catch (cause) {
-      throw new UsageError(`secret ${id}: ${file} cannot be read`, { cause });
-    }
-  }
-  return secrets;
 }
 
 function printerFor({ json, log }: BuildOptions): BuildPrinter {

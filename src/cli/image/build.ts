@@ -10,7 +10,7 @@ import { ExitError, UsageError } from '../errors.ts';
 import { collect, durationOption, integerOption } from '../options.ts';
 import { ago, printJson, printTable, span } from '../output.ts';
 import { writeOut } from '../standard-output.ts';
-import { makeImage, rotateTags } from './make-image.ts';
+import { digestOf, makeImage, rotateTags } from './make-image.ts';
 import { imagesOf, withImages, type ImageOptions } from './places.ts';
 
 interface BuildOptions extends ImageOptions {
@@ -106,13 +106,15 @@ async function build(
   const lock = await lockDirectory(recipes.dir, 'pomona image build');
   const stop = new Interruption();
   try {
+    const before = await digestOf(images, order);
     const digest = await makeImage(order, {
       ...{ images, stop, buildsDir: buildsDirOf(options), printer: printerFor(options) },
       noCache: !options.cache,
     });
     if (options.every !== undefined) {
       const builtAt = Date.now();
-      await rotateTags(images, { name: order.name, keep: options.keep }, digest, builtAt);
+      const { keep } = options;
+      await rotateTags(images, { name: order.name, keep }, { digest, before }, builtAt);
       await recipes.save({ ...order, everyMs: options.every, keep: options.keep, builtAt });
     }
     told(options, imageNameText(order), digest);
@@ -136,12 +138,13 @@ async function rebuild(
   try {
     for (const recipe of chosen) {
       try {
+        const before = await digestOf(images, recipe);
         const digest = await makeImage(recipe, {
           ...{ images, stop, buildsDir: buildsDirOf(options), printer: printerFor(options) },
           noCache: true,
         });
         const builtAt = Date.now();
-        await rotateTags(images, recipe, digest, builtAt);
+        await rotateTags(images, recipe, { digest, before }, builtAt);
         const { failedAt: _, error: _error, ...rest } = recipe;
         await recipes.save({ ...rest, builtAt });
         told(options, imageNameText(recipe), digest);

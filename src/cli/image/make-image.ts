@@ -2,9 +2,9 @@ import { join } from 'node:path';
 import { datedTag, outdated, type Recipe } from '../../images/recipes.ts';
 import { importImage } from '../../images/import.ts';
 import type { LocalImages } from '../../images/local-images.ts';
-import type { ImageName } from '../../images/reference.ts';
+import { imageNameText, type ImageName } from '../../images/reference.ts';
 import { Threads } from '../../images/work/threads.ts';
-import { readSecrets } from '../build/build.ts';
+import { readSecrets } from '../build/read-secrets.ts';
 import { buildStore } from '../build/build-store.ts';
 import type { Interruption } from '../build/interruption.ts';
 import { useBuilder } from '../build/open-builder.ts';
@@ -71,22 +71,31 @@ async function adopt(
   }
 }
 
-/** Gives an image its dated tag and removes those that are too many. Returns the dated one. */
+/**
+ * Gives an image its dated tag and removes those that are too many, with the content that only they
+ * or the name had. Returns the dated one. `before`: what the name had until now.
+ */
 export async function rotateTags(
   images: LocalImages,
   { name, keep }: Pick<Recipe, 'name' | 'keep'>,
-  digest: string,
+  { digest, before }: { readonly digest: string; readonly before: string | undefined },
   now: number,
 ): Promise<string> {
   const tag = datedTag(now);
   await images.setTag({ name, tag }, digest);
   const tags = (await images.tags()).filter((each) => each.name === name);
-  for (const old of outdated(
+  const old = outdated(
     tags.map((each) => each.tag),
     Math.max(1, keep),
-  )) {
-    await images.removeTag({ name, tag: old });
-  }
-  await images.removeUntagged();
+  );
+  for (const each of old) await images.removeTag({ name, tag: each });
+  const freed = tags.filter((each) => old.includes(each.tag)).map((each) => each.digest);
+  await images.removeUntagged(new Set([...freed, ...(before === undefined ? [] : [before])]));
   return tag;
+}
+
+/** What a name has now, if anything. */
+export async function digestOf(images: LocalImages, name: ImageName): Promise<string | undefined> {
+  const all = await images.tags();
+  return all.find((each) => imageNameText(each) === imageNameText(name))?.digest;
 }
