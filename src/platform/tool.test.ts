@@ -1,4 +1,8 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { mustRun, tool } from './tool.ts';
 
@@ -19,12 +23,16 @@ test('a tool that hangs is ended and said to have hung', async () => {
   assert.deepEqual([code, why], [undefined, '/bin/sh did not end in 0.1 s']);
 });
 
-test('a tool that is stopped is waited for', async () => {
+test('a tool that is stopped is waited for', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'pomona-tool-'));
+  t.after(() => rm(dir, { recursive: true }));
   const stop = new AbortController();
-  const ending = sh('trap "echo ended; exit 9" TERM; echo begun; while :; do sleep 0.05; done', {
-    signal: stop.signal,
-  });
-  setTimeout(() => stop.abort(), 200);
+  const ending = sh(
+    'trap "echo ended; exit 9" TERM; echo begun; : >ready; while :; do sleep 0.05; done',
+    { signal: stop.signal, cwd: dir },
+  );
+  while (!existsSync(join(dir, 'ready'))) await new Promise(setImmediate);
+  stop.abort();
   assert.deepEqual(await ending.then(({ code, stdout }) => [code, stdout]), [9, 'begun\nended\n']);
 });
 
