@@ -1,4 +1,5 @@
 import { tool } from '../../../platform/tool.ts';
+import { StoreError } from '../store.ts';
 import { ignoring, isProblem, zfs } from './zfs-command.ts';
 
 /** Mounts a dataset where it is set to be. One that is mounted is left alone. */
@@ -31,6 +32,12 @@ export async function unmount(dataset: string): Promise<void> {
     await tool(...detached(dir));
   }
   await zfs('set', 'mountpoint=none', dataset).catch(ignoring('missing', 'full'));
+}
+
+/** Shows a snapshot itself, where ZFS can. Throws `StoreError` `io`. */
+export async function mountSnapshot(snapshot: string, dir: string): Promise<void> {
+  const { code, why } = await tool('mount', ['-t', 'zfs', '-o', 'ro', snapshot, dir]);
+  if (code !== 0) throw new StoreError('io', `${snapshot} cannot be mounted: ${why}`);
 }
 
 /** Takes a mount away although it is in use. */
