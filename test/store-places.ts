@@ -23,8 +23,7 @@ export interface StorePlace {
 
 const CHAIN = 100;
 
-/** Every store, on each file system that it is for. */
-export const STORE_CASES = [
+const ALL_CASES = [
   { store: 'copy', on: 'the temporary directory' },
   { store: 'rsync', on: 'ext4' },
   { store: 'rsync', on: 'ext4', mode: 'hardlink' },
@@ -35,7 +34,15 @@ export const STORE_CASES = [
   { store: 'zfs', on: 'zfs' },
 ] as const;
 
-export type StoreCase = (typeof STORE_CASES)[number];
+export type StoreCase = (typeof ALL_CASES)[number];
+
+/** Whether a store is to be tested; `POMONA_TEST_STORE` names one for which alone tests run. */
+export function isTested(store: string): boolean {
+  return (process.env['POMONA_TEST_STORE'] ?? store) === store;
+}
+
+/** Every store, on each file system that it is for. */
+export const STORE_CASES: readonly StoreCase[] = ALL_CASES.filter(({ store }) => isTested(store));
 
 export function titleOf(each: StoreCase): string {
   const mode = 'mode' in each ? ` (${each.mode})` : '';

@@ -24,6 +24,9 @@ export interface ZfsPool {
  * Makes a pool in a file. Returns the reason, as text, where this machine cannot.
  */
 export function zfsPool(megabytes: number): ZfsPool | string {
+  if (process.env['POMONA_TEST_STORE'] !== 'zfs') {
+    return 'the tests of ZFS run by themselves, at the end of `npm test`: scripts/test-zfs.sh';
+  }
   if (process.getuid?.() !== 0) return 'a ZFS pool in a file needs root';
   const reason = zfsReady();
   if (reason !== undefined) return reason;
@@ -59,7 +62,7 @@ export function zfsPool(megabytes: number): ZfsPool | string {
 function zfsReady(): string | undefined {
   if (works('zpool', ['list'])) return undefined;
   if (!works('sh', ['-c', 'command -v zpool'])) return 'ZFS is not installed (Debian: zfs-fuse)';
-  return 'ZFS does not run: `npm test` starts the daemon of zfs-fuse, as `sudo zfs-fuse` does';
+  return 'ZFS does not run; scripts/test-zfs.sh starts the daemon of zfs-fuse';
 }
 
 function works(file: string, args: readonly string[]): boolean {

@@ -5,6 +5,7 @@ import { after, describe, test } from 'node:test';
 import { macosDriver } from '../../src/drivers/sandbox/macos-user/macos-user.ts';
 import { BuilderFixture, noBuilds } from '../builder-fixture.ts';
 import { fakeMacos, noFakeMacos } from '../fake-macos.ts';
+import { isTested } from '../store-places.ts';
 import { zfsPool } from '../zfs-pool.ts';
 
 // The real ZFS is told where homes are to be.
@@ -20,7 +21,7 @@ after(() => {
   remove();
 });
 
-for (const store of ['copy', 'zfs'] as const) {
+for (const store of (['copy', 'zfs'] as const).filter(isTested)) {
   const noZfs = store === 'zfs' && typeof pool === 'string' ? pool : false;
   describe(
     `builds over a home and a prefix as a user of macOS (fakes), store ${store}`,

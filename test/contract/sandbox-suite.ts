@@ -263,7 +263,8 @@ export function sandboxSuite(
     const child = await startCommand(
       await sandbox.launch(spec, { argv: ['sh', '-c', script], env: {}, workDir }),
     );
-    const exit = once(child, 'exit');
+    // Its output can come after its exit.
+    const close = once(child, 'close');
     const printed: string[] = [];
     child.stdout?.on('data', (chunk: Buffer) => printed.push(chunk.toString()));
     while (!printed.join('').includes('started')) {
@@ -271,7 +272,7 @@ export function sandboxSuite(
     }
     await sandbox.terminate(spec);
     const late = setTimeout(() => void sandbox.killAll(spec), 10_000);
-    await exit;
+    await close;
     clearTimeout(late);
     await sandbox.killAll(spec);
     assert.match(printed.join(''), /tidied up/);
