@@ -7,14 +7,16 @@ missing=''
 for pair in bwrap:bubblewrap runc:runc busybox:busybox-static \
   mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs faketime:faketime \
   zsh:zsh fish:fish rsync:rsync strace:strace zfs-fuse:zfs-fuse \
-  podman:podman; do
+  podman:podman qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils sshd:openssh-server; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || missing="$missing ${pair##*:}"
 done
 if [ -n "$missing" ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "Installing the system packages that tests need:$missing"
+    # The trailing minus leaves out what QEMU recommends and no test needs: windows and sound.
     # shellcheck disable=SC2086 -- a list of packages
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing; } \
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing \
+      qemu-system-gui-; } \
       >/dev/null 2>&1 || echo "They cannot be installed here; tests that need them will be skipped."
   else
     echo "Not installed:$missing. Tests that need them will be skipped; as root on Debian, or after"

@@ -4,13 +4,13 @@ import { test } from 'node:test';
 import { FETCH_DRIVERS } from '../src/drivers/fetch/drivers.ts';
 import { SANDBOX_DRIVERS } from '../src/drivers/sandbox/drivers.ts';
 import { STORE_DRIVERS } from '../src/drivers/store/drivers.ts';
-import { vmDrivers } from '../src/drivers/vm/drivers.ts';
+import { VM_DRIVERS } from '../src/drivers/vm/drivers.ts';
 
 const FAMILIES: Readonly<Record<string, readonly { readonly name: string }[]>> = {
   fetch: FETCH_DRIVERS,
   sandbox: Object.values(SANDBOX_DRIVERS),
   store: Object.values(STORE_DRIVERS),
-  vm: Object.values(vmDrivers({ synthetic: false })),
+  vm: Object.values(VM_DRIVERS),
 };
 
 for (const [family, drivers] of Object.entries(FAMILIES)) {

@@ -20,7 +20,7 @@ import { Rebuilds, type RebuildProgram } from './rebuilds.ts';
 import type { WorkerRuntime } from './runtime.ts';
 import { SandboxRuntime } from './sandbox-runtime.ts';
 import { Session } from './session.ts';
-import { VmRuntime } from './vm-runtime.ts';
+import { VmRuntime } from './vms/vm-runtime.ts';
 import { Worker } from './worker.ts';
 import { workerPaths, type WorkerRecord } from './worker-dir.ts';
 
@@ -160,7 +160,7 @@ class RunningAgent {
         ...(builds === undefined ? {} : { build: builds.place }),
         sandboxes: builds === undefined ? {} : { [BUILD_SANDBOX]: builds.sandbox },
       }),
-      vm: new VmRuntime({ vms, dataDir, dirOf, fleet, log: options.log }),
+      vm: new VmRuntime({ ...common, vms, log: options.log }),
     };
     // Whoever only starts an agent need not listen for its end.
     this.done.catch(() => undefined);

@@ -5,13 +5,18 @@ import picomatch from 'picomatch';
 import { isMissing } from '../platform/atomic-file.ts';
 
 /** Most files brought back for one job. */
-const MOST = 10_000;
+export const MOST_ARTIFACTS = 10_000;
 
 export interface FoundArtifacts {
   /** Relative to the working directory, sorted. */
   readonly paths: readonly string[];
   /** What could not be looked at or is too much, in words. */
   readonly problems: readonly string[];
+}
+
+/** Whether globs match a path, relative to the working directory. */
+export function artifactMatcher(globs: readonly string[]): (path: string) => boolean {
+  return picomatch([...globs], { dot: true });
 }
 
 /**
@@ -21,11 +26,11 @@ export interface FoundArtifacts {
 export async function findArtifacts(
   workDir: string,
   globs: readonly string[],
-  most: number = MOST,
+  most: number = MOST_ARTIFACTS,
 ): Promise<FoundArtifacts> {
   const root = globs.length === 0 ? undefined : await realDirectory(workDir);
   if (root === undefined) return { paths: [], problems: [] };
-  const matches = picomatch([...globs], { dot: true });
+  const matches = artifactMatcher(globs);
   const paths: string[] = [];
   const problems: string[] = [];
   const visit = async (dir: string): Promise<void> => {

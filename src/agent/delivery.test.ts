@@ -90,7 +90,8 @@ async function deliver(
 ): Promise<JobResult | undefined> {
   await writeFile(paths.log, text);
   const delivery = startDelivery();
-  await delivery.finish(resultOf(logBytes), workDir, ['**']);
+  const files = workDir === undefined ? undefined : { dir: workDir };
+  await delivery.finish(resultOf(logBytes), files, ['**']);
   delivery.close();
   return readJson<JobResult>(paths.delivered);
 }
@@ -107,7 +108,7 @@ test('a log that grows is sent as it grows, then the artifacts, then the result 
   const delivery = startDelivery();
   while (log.length < 4) await new Promise((resolve) => setTimeout(resolve, 5));
   await appendFile(paths.log, 'two');
-  await delivery.finish(resultOf(7), await workDirWith({ 'a.txt': 'A' }), ['*.txt']);
+  await delivery.finish(resultOf(7), { dir: await workDirWith({ 'a.txt': 'A' }) }, ['*.txt']);
   delivery.close();
   assert.equal(log.toString(), 'one two');
   assert.deepEqual([...artifacts], [['a.txt', 'A']]);

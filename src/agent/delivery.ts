@@ -6,6 +6,7 @@ import type { Logger } from '../platform/logger.ts';
 import { DirectoryWatch } from '../platform/watch.ts';
 import { findArtifacts, openArtifact } from './artifacts.ts';
 import { ControllerError, UnreadableError, type ControllerClient } from './controller-client.ts';
+import type { WorkFiles } from './runtime.ts';
 import type { WorkerPaths } from './worker-dir.ts';
 
 const CHUNK_BYTES = 2 ** 21;
@@ -57,15 +58,16 @@ export class Delivery {
    * Returns once all that can be delivered is with the controller and delivered.json says so; or,
    * without that file, after `close` or when the job is not this worker's any more.
    */
-  async finish(result: JobResult, workDir: string | undefined, globs: readonly string[]) {
+  async finish(result: JobResult, files: WorkFiles | undefined, globs: readonly string[]) {
     this.#result = result;
     this.#watch.poke();
     const shipped = await this.#shipped;
     if (shipped.kind === 'unwanted') return;
     const problems = shipped.kind === 'refused' ? [`log incomplete: ${shipped.reason}`] : [];
-    if (workDir !== undefined) {
-      const refused = await this.#sendArtifacts(workDir, globs);
-      if (refused === undefined) return;
+    if (files !== undefined) {
+      const sent = await this.#sendArtifacts(files.dir, globs);
+      if (sent === undefined) return;
+      const refused = files.problem === undefined ? sent : [files.problem, ...sent];
       if (refused.length > 0) problems.push(`artifacts not brought back: ${summary(refused)}`);
     }
     for (const problem of problems) this.#log.log('warn', problem, { job: this.#job.jobId });

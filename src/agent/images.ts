@@ -47,18 +47,27 @@ export class Images {
     return images;
   }
 
+  /** The file or directory of an image for virtual machines, never to be changed. Throws `ImageError`. */
+  async pathOf(name: string, digest: string): Promise<string> {
+    await this.#mustHave(name, digest);
+    return this.#local.dataPath(digest);
+  }
+
   /** Writes the content of an image for sandboxes into an empty directory. Throws `ImageError`. */
   async fill(name: string, digest: string, into: string): Promise<void> {
     if (digest !== EMPTY_DIGEST) {
-      if (!(await this.#local.has(digest))) {
-        throw new ImageError(`image ${name} (${digest}) is not on this host; import or pull it`);
-      }
+      await this.#mustHave(name, digest);
       checkLayout(name, await this.#local.manifest(digest));
       await copyTree(this.#local.dataPath(digest), into, { reflink: false });
       // Images are the agent's own; workers' users pass through to what is theirs.
       await chmod(into, 0o711);
     }
     for (const part of PARTS) await mkdir(join(into, part), { recursive: true });
+  }
+
+  async #mustHave(name: string, digest: string): Promise<void> {
+    if (await this.#local.has(digest)) return;
+    throw new ImageError(`image ${name} (${digest}) is not on this host; import or pull it`);
   }
 }
 

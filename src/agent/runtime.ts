@@ -33,10 +33,18 @@ export interface WorkerRuntime {
   cancel(worker: WorkerRecord): Promise<void>;
   /** Removes all of it but its directory. Idempotent. */
   destroy(worker: WorkerRecord): Promise<void>;
-  /** Directory whose files the job's artifact globs match, once the job ended. */
-  workDir(worker: WorkerRecord): string | undefined;
+  /** Where the job's artifacts are, once it ended; undefined where there are none. */
+  workFiles(worker: WorkerRecord, globs: readonly string[]): Promise<WorkFiles | undefined>;
   /** Removes what carries an owned name and belongs to none of these workers. */
   sweep(known: ReadonlySet<string>): Promise<void>;
+}
+
+/** The files that a job left. */
+export interface WorkFiles {
+  /** Directory of this host; what the artifact globs match of it is brought back. */
+  readonly dir: string;
+  /** What could not be had, for people. */
+  readonly problem?: string;
 }
 
 /** Directory of a worker's files. */

@@ -21,7 +21,7 @@ import { WORK_DIR } from './keeper/run-job.ts';
 import { PREFIX_PATH } from '../platform/prefix-path.ts';
 import { readEnvironment } from './environment-file.ts';
 import { lookAtFiles } from './look-at-files.ts';
-import type { DirOf, Look, WorkerRuntime } from './runtime.ts';
+import type { DirOf, Look, WorkerRuntime, WorkFiles } from './runtime.ts';
 import { workerPaths, type WorkerPaths, type WorkerRecord } from './worker-dir.ts';
 
 interface Parts {
@@ -97,10 +97,11 @@ export class SandboxRuntime implements WorkerRuntime {
     await sandbox.prepare(environment);
     const logBytes = worker.spec.limits.logBytes ?? DEFAULT_LOG_BYTES;
     const { build } = this.#parts;
-    const orders = {
-      ...{ dir: paths.dir, sandbox: sandboxName, environment, logBytes },
+    const place = {
+      ...({ kind: 'sandbox', sandbox: sandboxName, environment } as const),
       ...(build === undefined ? {} : { build }),
     };
+    const orders = { dir: paths.dir, logBytes, place };
     await this.#giveWay();
     await startKeeper(this.#parts.keeper, paths, orders, signal);
   }
@@ -147,16 +148,9 @@ export class SandboxRuntime implements WorkerRuntime {
     await (await this.#store(storeName)).deleteClone(worker.name);
   }
 
-  workDir(worker: WorkerRecord): string {
-    return join(
-      this.#parts.dataDir,
-      'stores',
-      driversOf(worker)[0],
-      'clones',
-      worker.name,
-      'home',
-      WORK_DIR,
-    );
+  async workFiles(worker: WorkerRecord): Promise<WorkFiles> {
+    const clones = join(this.#parts.dataDir, 'stores', driversOf(worker)[0], 'clones');
+    return { dir: join(clones, worker.name, 'home', WORK_DIR) };
   }
 
   async sweep(known: ReadonlySet<string>): Promise<void> {

@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import type { SandboxSpec } from '../drivers/sandbox/sandbox.ts';
 import type { Payload } from '../domain/job.ts';
 import type { DesiredWorker } from '../domain/worker.ts';
+import type { SshAccess } from '../platform/ssh/access.ts';
 
 /**
- * The files of one sandbox worker on its host: `<agent data>/workers/<worker name>/`.
+ * The files of one worker on its host: `<agent data>/workers/<worker name>/`.
  *
  * They are the worker's durable state, shared by the agent and the worker's keeper. Each JSON file
  * is written once, whole (temporary name, then rename), and never changed, so the state can be
@@ -14,7 +15,7 @@ import type { DesiredWorker } from '../domain/worker.ts';
  * | file           | written by | means                                                            |
  * |----------------|------------|------------------------------------------------------------------|
  * | worker.json    | agent      | the worker is ours to make: its spec. Before anything else of it |
- * | environment.json | agent    | the clone is complete: the sandbox's spec                        |
+ * | environment.json | agent    | the clone is complete: the sandbox's spec, or a VM's access       |
  * | keeper.json    | keeper     | ready: the keeper waits for an order                             |
  * | order.json     | agent      | handed over: from here on the command may have run               |
  * | started.json   | keeper     | the command runs                                                 |
@@ -58,13 +59,23 @@ export interface WorkerRecord {
 /** What the keeper process is started with, as JSON on its standard input. */
 export interface KeeperOrders {
   readonly dir: string;
+  /** Bytes of log kept at most. */
+  readonly logBytes: number;
+  readonly place: SandboxOrders | GuestOrders;
+}
+
+export interface SandboxOrders {
+  readonly kind: 'sandbox';
   /** Driver name of the family `sandbox`. */
   readonly sandbox: string;
   readonly environment: SandboxSpec;
-  /** Bytes of log kept at most. */
-  readonly logBytes: number;
   /** With workers of the kind `build`. */
   readonly build?: BuildPlace;
+}
+
+export interface GuestOrders {
+  readonly kind: 'guest';
+  readonly access: SshAccess;
 }
 
 /** keeper.json */

@@ -52,7 +52,7 @@ class Remembering implements WorkerRuntime {
     this.calls.push('destroy');
     this.state = { state: 'absent' };
   }
-  workDir(): undefined {
+  async workFiles(): Promise<undefined> {
     return undefined;
   }
   async sweep(): Promise<void> {}

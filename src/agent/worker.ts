@@ -273,8 +273,8 @@ export class Worker {
   async #deliver(look: Look): Promise<void> {
     if (look.result === undefined) return;
     const globs = (await readJson<string[]>(this.#paths.artifacts)) ?? [];
-    const workDir = this.#parts.runtime.workDir(this.record);
-    await this.#deliveryOf(look).finish(look.result, workDir, globs);
+    const files = await this.#parts.runtime.workFiles(this.record, globs);
+    await this.#deliveryOf(look).finish(look.result, files, globs);
     const stale = (await readJson(this.#paths.delivered)) === undefined;
     // Not wanted any more: the controller will say so.
     if (stale && !this.#closed) await this.#nextChange();

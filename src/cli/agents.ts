@@ -4,7 +4,7 @@ import { startAgent, type Agent, type AgentOptions } from '../agent/agent.ts';
 import { MACOS_VMS_PER_HOST, type HostCapacity } from '../domain/host.ts';
 import { SANDBOX_DRIVERS } from '../drivers/sandbox/drivers.ts';
 import { STORE_DRIVERS } from '../drivers/store/drivers.ts';
-import { vmDrivers } from '../drivers/vm/drivers.ts';
+import { syntheticVmDrivers, VM_DRIVERS } from '../drivers/vm/drivers.ts';
 import { hostBuilder } from './build/host-builder.ts';
 import { entryPoint } from '../platform/entry.ts';
 import { limiter } from '../platform/limiter.ts';
@@ -38,7 +38,7 @@ export async function startFullAgent(
     },
     stores: STORE_DRIVERS,
     sandboxes: SANDBOX_DRIVERS,
-    vms: vmDrivers({ synthetic: false }),
+    vms: VM_DRIVERS,
     keeper: entryPoint('cli/keep'),
   });
 }
@@ -59,7 +59,7 @@ export async function startSyntheticAgents(options: HostOptions, count: number):
           dataDir: join(options.dataDir, name),
           stores: {},
           sandboxes: {},
-          vms: vmDrivers({ synthetic: true }),
+          vms: syntheticVmDrivers(),
           keeper: entryPoint('cli/keep'),
         }),
       ),

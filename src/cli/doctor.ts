@@ -6,7 +6,7 @@ import { machineFacts, probeAll } from '../agent/host-facts.ts';
 import type { DriverReport } from '../domain/host.ts';
 import { SANDBOX_DRIVERS } from '../drivers/sandbox/drivers.ts';
 import { STORE_DRIVERS } from '../drivers/store/drivers.ts';
-import { vmDrivers } from '../drivers/vm/drivers.ts';
+import { VM_DRIVERS } from '../drivers/vm/drivers.ts';
 import { defaultDataDir } from '../platform/data-dir.ts';
 import { removeTree } from '../platform/tree.ts';
 import { ExitError } from './errors.ts';
@@ -31,7 +31,7 @@ async function doctor(options: { data?: string; json?: boolean }): Promise<void>
       machineFacts(),
       probeAll(SANDBOX_DRIVERS, (driver) => driver.probe()),
       probeAll(STORE_DRIVERS, (driver) => driver.probe(join(root, driver.name))),
-      probeAll(vmDrivers({ synthetic: false }), (driver) => driver.probe()),
+      probeAll(VM_DRIVERS, (driver) => driver.probe()),
     ]);
     const { bavail, bsize } = await statfs(root);
     const diskFreeBytes = bavail * bsize;

@@ -16,6 +16,8 @@ export interface Pool {
   readonly store?: string;
   readonly vm?: string;
   readonly guest: 'macos' | 'linux';
+  /** Who jobs run as in a VM; absent: the driver's default. */
+  readonly guestUser?: string;
   /** Booted workers kept waiting for a job. */
   readonly ready: number;
   /** Workers at most, over all hosts. */

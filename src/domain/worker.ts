@@ -76,6 +76,8 @@ export interface VmWorkerSpec extends CommonSpec {
   readonly vm: string;
   /** What kind of guest it is: macOS guests take one of the host's macOS-VM slots. */
   readonly guest: 'macos' | 'linux';
+  /** Who jobs run as in it; absent: the driver's default. */
+  readonly user?: string;
 }
 
 export interface BuildWorkerSpec extends CommonSpec {

@@ -6,6 +6,7 @@ import { WORKER_STATES, type DesiredWorker } from '../domain/worker.ts';
 import {
   digestSchema,
   envNameSchema,
+  guestUserSchema,
   imageRefSchema,
   labelSchema,
   limitsSchema,
@@ -154,6 +155,7 @@ export const workerSpecSchema = z.discriminatedUnion('kind', [
     ...commonSpec,
     vm: nameSchema,
     guest: z.enum(['macos', 'linux']),
+    user: guestUserSchema.exactOptional(),
   }),
   z.strictObject({ kind: z.literal('build'), ...commonSpec, store: nameSchema }),
 ]);

@@ -24,6 +24,11 @@ export const envNameSchema = z
   .string()
   .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'expected a name such as NPM_TOKEN');
 
+/** Name of a user inside a virtual machine. */
+export const guestUserSchema = z
+  .string()
+  .regex(/^[A-Za-z_][A-Za-z0-9._-]{0,31}$/, 'expected the name of a user, such as admin');
+
 export const digestSchema = z.string().regex(/^sha256:[0-9a-f]{64}$/, 'expected sha256:<64 hex>');
 
 const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;

@@ -1,6 +1,5 @@
 import { stat } from 'node:fs/promises';
 import type { JobResult } from '../../domain/job.ts';
-import type { Sandbox } from '../../drivers/sandbox/sandbox.ts';
 import { isMissing, readJson, writeJson } from '../../platform/atomic-file.ts';
 import { processIdentity } from '../../platform/process-table.ts';
 import { newSealKeys, openSealed } from '../../platform/seal.ts';
@@ -16,25 +15,26 @@ import {
 } from '../worker-dir.ts';
 import { LogWriter } from './log-writer.ts';
 import { Masker, secretForms } from './mask.ts';
+import type { Place } from './place.ts';
 import { makeWorkDir, runJob } from './run-job.ts';
 
 const POLL_MS = 2_000;
 const GRACE_MS = 5_000;
 
 /**
- * The life of a keeper, the process that stands by one sandbox worker: it says that it is ready,
+ * The life of a keeper, the process that stands by one worker: it says that it is ready,
  * waits for an order, runs it, writes the result, ends. It needs no agent meanwhile: both know the
  * worker by its files (see `worker-dir.ts`). It ends at once when the worker is being removed.
  */
 export async function keepWorker(
   orders: KeeperOrders,
-  sandbox: Sandbox,
+  place: Place,
   graceMs: number = GRACE_MS,
 ): Promise<void> {
   const paths = workerPaths(orders.dir);
   const { publicKey, privateKey } = newSealKeys();
   if (await isBeingRemoved(paths)) return;
-  await makeWorkDir(sandbox, orders.environment);
+  await makeWorkDir(place);
   const identity = await processIdentity(process.pid);
   if (identity === undefined) throw new Error('this process does not find itself');
   const record: KeeperRecord = { identity, pid: process.pid, publicKey };
@@ -46,7 +46,7 @@ export async function keepWorker(
     if (order === undefined) return;
     const result = await carryOut(
       orders,
-      sandbox,
+      place,
       paths,
       watch,
       graceMs,
@@ -72,7 +72,7 @@ async function nextOrder(
 
 async function carryOut(
   orders: KeeperOrders,
-  sandbox: Sandbox,
+  place: Place,
   paths: WorkerPaths,
   watch: DirectoryWatch,
   graceMs: number,
@@ -94,8 +94,7 @@ async function carryOut(
     const masker = new Masker(secretForms(Object.values(order.secretValues)));
     log = await LogWriter.create(paths.log, masker, orders.logBytes);
     const result = await runJob({
-      sandbox,
-      environment: orders.environment,
+      place,
       order,
       log,
       sourcePath: paths.source,
@@ -107,7 +106,7 @@ async function carryOut(
     await log.close();
     return { ...result, logBytes: log.bytes };
   } catch (error) {
-    await sandbox.killAll(orders.environment);
+    await place.killAll();
     await log?.close().catch(() => undefined);
     const reason = (error as Error).message;
     return { outcome: 'lost', reason, finishedAt: Date.now(), logBytes: log?.bytes ?? 0 };

@@ -4,11 +4,11 @@ import { createReadStream } from 'node:fs';
 import { constants } from 'node:os';
 import { pipeline } from 'node:stream/promises';
 import type { JobOutcome, JobResult } from '../../domain/job.ts';
-import type { Sandbox, SandboxSpec } from '../../drivers/sandbox/sandbox.ts';
 import { startCommand } from '../../platform/start-command.ts';
 import type { SealedOrder } from '../worker-dir.ts';
 import { BUILD_ORDER_VARIABLE } from '../builds/build-sandbox.ts';
 import type { LogWriter } from './log-writer.ts';
+import type { Place } from './place.ts';
 
 /** Working directory of jobs, below the worker's home. */
 export const WORK_DIR = 'work';
@@ -17,8 +17,7 @@ export const WORK_DIR = 'work';
 const DRAIN_MS = 10_000;
 
 export interface JobRun {
-  readonly sandbox: Sandbox;
-  readonly environment: SandboxSpec;
+  readonly place: Place;
   readonly order: SealedOrder;
   readonly log: LogWriter;
   /** The job's source, where there is one. */
@@ -40,7 +39,7 @@ export async function runJob(run: JobRun): Promise<Omit<JobResult, 'logBytes'>> 
   if (payload.source !== undefined) await unpackSource(run);
   if (run.stop.aborted) return { outcome: stopOutcome(run.stop), finishedAt: Date.now() };
 
-  const launch = await run.sandbox.launch(run.environment, {
+  const launch = await run.place.launch({
     argv: payload.command,
     env: environmentOf(run.order),
     workDir: WORK_DIR,
@@ -58,10 +57,10 @@ export async function runJob(run: JobRun): Promise<Omit<JobResult, 'logBytes'>> 
   const why = AbortSignal.any([run.stop, clock, brokenLog.signal]);
   await Promise.race([ended, aborted(why)]);
   if (why.aborted) {
-    await run.sandbox.terminate(run.environment);
+    await run.place.terminate();
     await Promise.race([ended, delay(run.graceMs)]);
   }
-  await run.sandbox.killAll(run.environment);
+  await run.place.killAll();
   const [code, signal] = await ended;
   await Promise.race([pumped, delay(DRAIN_MS)]);
   return { ...(await resultOf(run, clock, code, signal)), startedAt, finishedAt: Date.now() };
@@ -89,7 +88,7 @@ async function resultOf(
   }
   const exitCode = signal === null ? (code ?? 125) : 128 + constants.signals[signal];
   if (exitCode === 0) return { outcome: 'succeeded', exitCode };
-  const killed = await run.sandbox.killReason(run.environment);
+  const killed = await run.place.killReason(signal);
   if (killed !== undefined) return { outcome: 'failed', exitCode, reason: `killed: ${killed}` };
   if (exitCode === 127) {
     const program = run.order.payload.command[0] ?? '';
@@ -106,22 +105,22 @@ function stopOutcome(stop: AbortSignal): JobOutcome {
  * Makes the working directory, inside and as the job's user. Done before a worker counts as ready:
  * it shows that commands can run in it, and a job need not wait for it.
  */
-export async function makeWorkDir(sandbox: Sandbox, environment: SandboxSpec): Promise<void> {
-  await inSandbox({ sandbox, environment }, ['mkdir', '-p', WORK_DIR], '.');
+export async function makeWorkDir(place: Place): Promise<void> {
+  await inPlace(place, ['mkdir', '-p', WORK_DIR], '.');
 }
 
 /** The source is unpacked inside, as the job's own user: whatever it holds, it stays in there. */
 async function unpackSource(run: JobRun): Promise<void> {
-  await inSandbox(run, ['tar', '-xzf', '-'], WORK_DIR, run.sourcePath);
+  await inPlace(run.place, ['tar', '-xzf', '-'], WORK_DIR, run.sourcePath);
 }
 
-async function inSandbox(
-  run: Pick<JobRun, 'sandbox' | 'environment'>,
+async function inPlace(
+  place: Place,
   argv: readonly string[],
   workDir: string,
   input?: string,
 ): Promise<void> {
-  const launch = await run.sandbox.launch(run.environment, { argv, env: {}, workDir });
+  const launch = await place.launch({ argv, env: {}, workDir });
   const child = await startCommand(launch, input === undefined ? 'ignore' : 'pipe');
   const ended = once(child, 'exit') as Promise<[number | null]>;
   const printed = collect(child);

@@ -121,7 +121,8 @@ export function specFor(pool: Pool, facts: HostFacts): Fit<{ spec: WorkerSpec }>
   if (pool.kind === 'vm') {
     const vm = chooseDriver('vm', facts.vms, pool.vm);
     if (!vm.fits) return vm;
-    return { fits: true, spec: { kind: 'vm', ...common, vm: vm.name, guest: pool.guest } };
+    const user = pool.guestUser === undefined ? {} : { user: pool.guestUser };
+    return { fits: true, spec: { kind: 'vm', ...common, vm: vm.name, guest: pool.guest, ...user } };
   }
   if (pool.kind === 'build') {
     if (facts.builds === undefined) return no('its agent builds nothing: no store for it works');

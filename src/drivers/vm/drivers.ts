@@ -1,9 +1,14 @@
+import { qemuDriver } from './qemu/qemu.ts';
 import { syntheticDriver } from './synthetic.ts';
 import type { VmDriverEntry } from './vm.ts';
 
-/** Every VM driver there is, for one host. Pretended machines are only offered where asked for. */
-export function vmDrivers(offered: {
-  readonly synthetic: boolean;
-}): Readonly<Record<string, VmDriverEntry>> {
-  return { synthetic: syntheticDriver({ offered: offered.synthetic }) };
+/** Every VM driver there is. Pretended machines are offered by hosts that pretend to be one alone. */
+export const VM_DRIVERS: Readonly<Record<string, VmDriverEntry>> = {
+  qemu: qemuDriver(),
+  synthetic: syntheticDriver({ offered: false }),
+};
+
+/** What a pretended host has: a world of its own. */
+export function syntheticVmDrivers(): Readonly<Record<string, VmDriverEntry>> {
+  return { synthetic: syntheticDriver({ offered: true }) };
 }

@@ -1,3 +1,5 @@
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DriverReport } from '../../domain/host.ts';
 import {
@@ -73,10 +75,12 @@ const FOR_EVER_MS = 2 ** 31 - 1;
 
 class SyntheticVms implements VmDriver {
   readonly name = 'synthetic';
-  readonly capabilities: VmCapabilities = { survivesAgent: false };
+  readonly capabilities: VmCapabilities = { survivesAgent: false, images: false };
   readonly #world: SyntheticWorld;
   /** Ends what goes on in a VM, by its name. */
   readonly #power = new Map<string, AbortController>();
+  /** What was copied into a VM, by its name and then by path. */
+  readonly #files = new Map<string, Map<string, Buffer>>();
 
   constructor(world: SyntheticWorld) {
     this.#world = world;
@@ -115,8 +119,7 @@ class SyntheticVms implements VmDriver {
   }
 
   async exec(name: string, command: VmCommand, signal: AbortSignal): Promise<VmExit> {
-    const state = this.#stateOf(name);
-    if (state !== 'running') throw new VmError('exec_failed', `VM ${name} is ${state}`);
+    this.#mustRun(name);
     signal.throwIfAborted();
     if (this.#world.random() < this.#world.execFails) {
       throw new VmError('exec_failed', `the connection to VM ${name} was lost`);
@@ -141,10 +144,50 @@ class SyntheticVms implements VmDriver {
     }
   }
 
+  async access(name: string): Promise<undefined> {
+    this.#mustRun(name);
+  }
+
+  async copyIn(name: string, dir: string, guestDir: string): Promise<void> {
+    this.#mustRun(name);
+    const files = this.#files.get(name) ?? new Map<string, Buffer>();
+    this.#files.set(name, files);
+    for (const entry of await readdir(dir, { recursive: true, withFileTypes: true })) {
+      const path = join(entry.parentPath, entry.name);
+      if (entry.isFile()) files.set(join(guestDir, relative(dir, path)), await readFile(path));
+    }
+  }
+
+  async copyOut(name: string, guestDir: string, dir: string): Promise<void> {
+    this.#mustRun(name);
+    for (const [path, content] of this.#files.get(name) ?? []) {
+      const target = join(dir, relative(guestDir, path));
+      if (relative(guestDir, path).startsWith('..')) continue;
+      await mkdir(dirname(target), { recursive: true });
+      await writeFile(target, content);
+    }
+  }
+
+  async stop(name: string): Promise<void> {
+    const { vms } = this.#world;
+    if (vms.has(name)) vms.set(name, 'stopped');
+    this.#cutPower(name);
+  }
+
   async destroy(name: string): Promise<void> {
     this.#world.vms.delete(name);
+    this.#files.delete(name);
+    this.#cutPower(name);
+  }
+
+  #cutPower(name: string): void {
     this.#power.get(name)?.abort();
     this.#power.delete(name);
+  }
+
+  #mustRun(name: string): void {
+    const state = this.#stateOf(name);
+    if (state !== 'running') throw new VmError('exec_failed', `VM ${name} is ${state}`);
   }
 
   #stateOf(name: string): VmInfo['state'] {
@@ -163,6 +206,8 @@ class SyntheticVms implements VmDriver {
     } catch (error) {
       if (!power.signal.aborted) throw error;
     }
-    if (power.signal.aborted) throw new VmError('missing', `VM ${name} was destroyed`);
+    if (!power.signal.aborted) return;
+    if (!this.#world.vms.has(name)) throw new VmError('missing', `VM ${name} was destroyed`);
+    throw new VmError('exec_failed', `VM ${name} was stopped`);
   }
 }

@@ -7,6 +7,7 @@ import { buildOrderSchema, hostFactsSchema } from '../session.ts';
 import {
   digestSchema,
   envNameSchema,
+  guestUserSchema,
   imageNameSchema,
   labelSchema,
   limitsSchema,
@@ -135,6 +136,7 @@ export const poolSpecSchema = z
     store: nameSchema.exactOptional(),
     vm: nameSchema.exactOptional(),
     guest: z.enum(['macos', 'linux']).default('macos'),
+    guestUser: guestUserSchema.exactOptional(),
     ready: z.int().min(0).max(10_000).default(0),
     max: z.int().min(1).max(100_000).default(100),
     limits: limitsSchema.default({}),

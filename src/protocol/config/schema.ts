@@ -1,6 +1,13 @@
 import { z } from 'zod';
 import { poolSpecSchema } from '../api/resources.ts';
-import { durationSchema, imageNameSchema, labelSchema, nameSchema, sizeSchema } from '../values.ts';
+import {
+  durationSchema,
+  guestUserSchema,
+  imageNameSchema,
+  labelSchema,
+  nameSchema,
+  sizeSchema,
+} from '../values.ts';
 
 /** `pomona.yaml`, as people write it: durations as `30m`, sizes as `4GiB`. */
 
@@ -32,6 +39,9 @@ export const poolConfigSchema = z
     store: nameSchema.exactOptional().describe('Store driver; default: the best on the host'),
     vm: nameSchema.exactOptional().describe('VM driver, for kind vm'),
     guest: z.enum(['macos', 'linux']).exactOptional().describe('What a VM runs; default: macos'),
+    guestUser: guestUserSchema
+      .exactOptional()
+      .describe('Who jobs run as in a VM; default: admin with macOS drivers, root with qemu'),
     ready: z.int().min(0).exactOptional().describe('Booted workers kept waiting; default: 0'),
     max: z.int().min(1).exactOptional().describe('Workers at most; default: 100'),
     limits: limits.exactOptional().describe('Limits of each worker'),

@@ -1,0 +1,133 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ownedPrefix } from '../../domain/ids.ts';
+import type { JobOrder } from '../../domain/job.ts';
+import type { WorkerState } from '../../domain/worker.ts';
+import type { VmDriver, VmDriverEntry } from '../../drivers/vm/vm.ts';
+import { readJson } from '../../platform/atomic-file.ts';
+import type { Logger } from '../../platform/logger.ts';
+import type { Images } from '../images.ts';
+import type { KeeperProgram } from '../keeper/control.ts';
+import { lookAtFiles } from '../look-at-files.ts';
+import type { DirOf, Look, WorkerRuntime, WorkFiles } from '../runtime.ts';
+import { workerPaths, type WorkerPaths, type WorkerRecord } from '../worker-dir.ts';
+import { KeptJobs } from './kept-jobs.ts';
+import { PretendedJobs } from './pretended-jobs.ts';
+import type { VmJobs } from './vm-jobs.ts';
+
+interface Parts {
+  readonly vms: Readonly<Record<string, VmDriverEntry>>;
+  readonly keeper: KeeperProgram;
+  readonly images: Images;
+  /** `vms/<driver>` is made below it. */
+  readonly dataDir: string;
+  readonly dirOf: DirOf;
+  readonly fleet: string;
+  readonly log: Logger;
+}
+
+/** Workers that are virtual machines. */
+export class VmRuntime implements WorkerRuntime {
+  readonly #parts: Parts;
+  readonly #kept: VmJobs;
+  readonly #pretended: VmJobs;
+  readonly #drivers = new Map<string, VmDriver>();
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#kept = new KeptJobs(parts.keeper, parts.dirOf);
+    this.#pretended = new PretendedJobs(parts.dirOf, parts.log);
+  }
+
+  async make(
+    worker: WorkerRecord,
+    progress: (state: WorkerState) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { spec, name } = worker;
+    if (spec.kind !== 'vm') throw new Error(`worker of kind ${spec.kind} given to VMs`);
+    const { image, limits, guest, user } = spec;
+    const driver = await this.#driver(worker);
+    progress('cloning');
+    const path = driver.capabilities.images
+      ? { path: await this.#parts.images.pathOf(image.name, image.digest) }
+      : {};
+    const as = user === undefined ? {} : { user };
+    await driver.clone({ name, image, limits, guest, ...path, ...as }, signal);
+    progress('booting');
+    await driver.boot(name, signal);
+    await this.#jobsOf(driver).prepare(worker, driver, signal);
+  }
+
+  async look(worker: WorkerRecord): Promise<Look> {
+    const paths = this.#paths(worker);
+    const driver = await this.#driver(worker);
+    const jobs = this.#jobsOf(driver);
+    return lookAtFiles(
+      paths,
+      async () => (await readJson(jobs.readyFile(paths))) !== undefined,
+      async () => {
+        if (!(await jobs.isAttended(worker, paths))) return false;
+        // A job ends by itself when its VM does.
+        if ((await readJson(paths.order)) !== undefined) return true;
+        const [info] = await driver.list(worker.name);
+        return info?.state === 'running';
+      },
+    );
+  }
+
+  async handOver(worker: WorkerRecord, order: JobOrder): Promise<void> {
+    const driver = await this.#driver(worker);
+    await this.#jobsOf(driver).handOver(worker, driver, order);
+  }
+
+  async cancel(worker: WorkerRecord): Promise<void> {
+    await this.#jobsOf(await this.#driver(worker)).cancel(worker);
+  }
+
+  async destroy(worker: WorkerRecord): Promise<void> {
+    const driver = await this.#driver(worker);
+    await this.#jobsOf(driver).end(worker);
+    await driver.destroy(worker.name);
+  }
+
+  async workFiles(worker: WorkerRecord, globs: readonly string[]): Promise<WorkFiles | undefined> {
+    return this.#jobsOf(await this.#driver(worker)).workFiles(worker, globs);
+  }
+
+  async sweep(known: ReadonlySet<string>): Promise<void> {
+    for (const [name, entry] of Object.entries(this.#parts.vms)) {
+      if (!(await entry.probe()).available) continue;
+      const driver = await this.#open(name);
+      for (const vm of await driver.list(ownedPrefix(this.#parts.fleet))) {
+        if (!known.has(vm.name)) await driver.destroy(vm.name);
+      }
+    }
+  }
+
+  #jobsOf(driver: VmDriver): VmJobs {
+    return driver.capabilities.images ? this.#kept : this.#pretended;
+  }
+
+  #driver({ spec }: WorkerRecord): Promise<VmDriver> {
+    if (spec.kind !== 'vm') throw new Error(`worker of kind ${spec.kind} given to VMs`);
+    return this.#open(spec.vm);
+  }
+
+  async #open(name: string): Promise<VmDriver> {
+    let driver = this.#drivers.get(name);
+    if (driver === undefined) {
+      const entry = this.#parts.vms[name];
+      if (entry === undefined) throw new Error(`this agent has no vm driver ${name}`);
+      const dir = join(this.#parts.dataDir, 'vms', name);
+      await mkdir(dir, { recursive: true, mode: 0o700 });
+      driver = this.#drivers.get(name) ?? entry.open(dir);
+      this.#drivers.set(name, driver);
+    }
+    return driver;
+  }
+
+  #paths(worker: WorkerRecord): WorkerPaths {
+    return workerPaths(this.#parts.dirOf(worker));
+  }
+}

@@ -1,0 +1,142 @@
+import { once } from 'node:events';
+import { mkdir, rename, rm, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { isMissing } from '../../platform/atomic-file.ts';
+import type { SshAccess } from '../../platform/ssh/access.ts';
+import { copyFrom, copyInto } from '../../platform/ssh/guest-files.ts';
+import { remoteLaunch } from '../../platform/ssh/remote-command.ts';
+import { startCommand } from '../../platform/start-command.ts';
+import { mustRun } from '../../platform/tool.ts';
+import { climb, sshAnswers, RUNG_TIMEOUTS_MS, type Rung, type RungName } from './ladder.ts';
+import { VmError, type VmCommand, type VmExit } from './vm.ts';
+
+const SAID_CHARACTERS = 300;
+
+/** A guest that is reached by SSH: what drivers of real machines have in common. */
+export class SshGuest {
+  readonly #access: SshAccess;
+
+  constructor(access: SshAccess) {
+    this.#access = access;
+  }
+
+  async exec(command: VmCommand, signal: AbortSignal): Promise<VmExit> {
+    const { code, said } = await this.#run(command, signal);
+    if (code === null) {
+      throw new VmError('exec_failed', `the connection to the VM was lost: ${said}`);
+    }
+    return { exitCode: code };
+  }
+
+  copyIn(dir: string, guestDir: string, signal: AbortSignal): Promise<void> {
+    return asVmError(copyInto(this.#access, dir, guestDir, signal), signal);
+  }
+
+  async copyOut(guestDir: string, dir: string, signal: AbortSignal): Promise<void> {
+    const all = () => true;
+    await asVmError(copyFrom(this.#access, guestDir, dir, all, Infinity, signal), signal);
+  }
+
+  /** Undefined when a command succeeds in it; otherwise what is the matter. */
+  async look(signal: AbortSignal, argv: readonly string[] = ['true']): Promise<string | undefined> {
+    const onOutput = async () => undefined;
+    const { code, said } = await this.#run({ argv, env: {}, onOutput }, signal);
+    return code === 0 ? undefined : said || `exit code ${code}`;
+  }
+
+  async #run({ argv, env, onOutput }: VmCommand, signal: AbortSignal) {
+    signal.throwIfAborted();
+    const child = await startCommand(remoteLaunch(this.#access, { argv, env, workDir: '.' }));
+    const exit = once(child, 'exit') as Promise<[number | null]>;
+    const stop = () => endGroup(child.pid);
+    signal.addEventListener('abort', stop, { once: true });
+    let said = '';
+    try {
+      for await (const chunk of child.stdout ?? []) {
+        said = (said + String(chunk)).slice(-SAID_CHARACTERS);
+        await onOutput(chunk as Buffer);
+      }
+      const [code] = await exit;
+      signal.throwIfAborted();
+      return { code, said: said.trim() };
+    } finally {
+      signal.removeEventListener('abort', stop);
+      stop();
+    }
+  }
+}
+
+function endGroup(leader: number): void {
+  try {
+    process.kill(-leader, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+/**
+ * Climbs from the address on: it is asked for until the guest has one, then SSH has to answer, to let
+ * in, and to run a command.
+ */
+export function climbBySsh(
+  vm: string,
+  accessOf: () => Promise<SshAccess | string>,
+  broken: () => Promise<string | undefined>,
+  timeouts: Partial<Record<RungName, number>>,
+  signal: AbortSignal,
+): Promise<void> {
+  let access: SshAccess | undefined;
+  const reached = () => {
+    if (access === undefined) throw new Error('a rung was left out');
+    return access;
+  };
+  const rungs: Pick<Rung, 'name' | 'look'>[] = [
+    {
+      name: 'address',
+      look: async () => {
+        const found = await accessOf();
+        if (typeof found === 'string') return found;
+        access = found;
+        return undefined;
+      },
+    },
+    { name: 'port', look: () => sshAnswers(reached().host, reached().port) },
+    { name: 'login', look: (stop) => new SshGuest(reached()).look(stop) },
+    { name: 'command', look: (stop) => new SshGuest(reached()).look(stop, ['test', '-w', '.']) },
+  ];
+  return climb(
+    vm,
+    rungs.map((rung) => ({
+      ...rung,
+      timeoutMs: timeouts[rung.name] ?? RUNG_TIMEOUTS_MS[rung.name],
+    })),
+    broken,
+    signal,
+  );
+}
+
+/** The key that lets into the guests of a driver, made when it is first asked for. */
+export async function guestKey(path: string): Promise<string> {
+  try {
+    await stat(path);
+    return path;
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+  }
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const made = `${path}.${process.pid}`;
+  await rm(made, { force: true });
+  await mustRun('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'pomona', '-f', made]);
+  await rename(`${made}.pub`, `${path}.pub`);
+  await rename(made, path);
+  return path;
+}
+
+async function asVmError<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw new VmError('exec_failed', (cause as Error).message, { cause });
+  }
+}
