@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { syntheticVmDrivers, VM_DRIVERS } from '../../src/drivers/vm/drivers.ts';
 import { qemuDriver } from '../../src/drivers/vm/qemu/qemu.ts';
 import { calmWorld, syntheticDriver, type SyntheticWorld } from '../../src/drivers/vm/synthetic.ts';
+import { tartDriver } from '../../src/drivers/vm/tart/tart.ts';
 import { debianGuest } from '../debian-guest.ts';
+import { fakeTart, noFakeTart } from '../fake-tart.ts';
 import { VirtualTime } from '../virtual-time.ts';
 import { BOOT_MS, IMAGE, NAME, NEVER, vmContract, vmError, type TestHost } from './vm-suite.ts';
 
@@ -52,19 +54,38 @@ function qemuHost(dir: string): TestHost {
   };
 }
 
+/** Tart by its fake, whose guests are sandboxes. */
+function tartHost(dir: string): TestHost {
+  const { image } = tart;
+  const entry = tartDriver({ timeouts: { login: 5_000 } });
+  const from = { path: image, limits: {}, guest: 'macos' } as const;
+  return {
+    ...{ entry, from },
+    pass: (ms) => sleep(Math.min(ms, 500)),
+    foreign: (name) => entry.open(dir).clone({ name, image: IMAGE, ...from }, NEVER),
+    exists: (name) => existsSync(join(dir, 'home/vms', name)),
+  };
+}
+const noTart = noFakeTart();
+const tart = fakeTart();
+after(() => tart.remove());
+
 const HOSTS: Readonly<
   Record<string, { make(dir: string): TestHost; readonly skip: string | false }>
 > = {
   qemu: { make: qemuHost, skip: noQemu },
   synthetic: { make: () => syntheticHost(), skip: false },
+  tart: { make: tartHost, skip: noTart },
 };
 
 test('every driver of the family is held to its contract', () => {
   assert.deepEqual(Object.keys(HOSTS), Object.keys(VM_DRIVERS));
 });
 
+const { POMONA_TEST_VM: only } = process.env;
 for (const [name, { make, skip }] of Object.entries(HOSTS)) {
-  describe(`vm ${name}`, { skip }, () => vmContract(make));
+  if (only !== undefined && only !== name) continue;
+  describe(`vm ${name}${name === 'tart' ? ' (fake)' : ''}`, { skip }, () => vmContract(make));
 }
 
 describe('vm synthetic, as a world', () => {

@@ -7,7 +7,7 @@ import { copyFrom, copyInto } from '../../platform/ssh/guest-files.ts';
 import { remoteLaunch } from '../../platform/ssh/remote-command.ts';
 import { startCommand } from '../../platform/start-command.ts';
 import { mustRun } from '../../platform/tool.ts';
-import { climb, sshAnswers, RUNG_TIMEOUTS_MS, type Rung, type RungName } from './ladder.ts';
+import { climb, sshAnswers, type Rung, type RungName } from './ladder.ts';
 import { VmError, type VmCommand, type VmExit } from './vm.ts';
 
 const SAID_CHARACTERS = 300;
@@ -76,14 +76,16 @@ function endGroup(leader: number): void {
 
 /**
  * Climbs from the address on: it is asked for until the guest has one, then SSH has to answer, to let
- * in, and to run a command.
+ * in, and to run a command. `letIn` is called where it lets nobody in, to put the key
+ * into the guest, or to say what to do.
  */
 export function climbBySsh(
   vm: string,
   accessOf: () => Promise<SshAccess | string>,
   broken: () => Promise<string | undefined>,
-  timeouts: Partial<Record<RungName, number>>,
+  timeouts: Readonly<Record<RungName, number>>,
   signal: AbortSignal,
+  letIn?: () => Promise<string | undefined>,
 ): Promise<void> {
   let access: SshAccess | undefined;
   const reached = () => {
@@ -101,14 +103,22 @@ export function climbBySsh(
       },
     },
     { name: 'port', look: () => sshAnswers(reached().host, reached().port) },
-    { name: 'login', look: (stop) => new SshGuest(reached()).look(stop) },
+    {
+      name: 'login',
+      look: async (stop) => {
+        const matter = await new SshGuest(reached()).look(stop);
+        if (matter === undefined) return undefined;
+        const hint = await letIn?.();
+        return hint === undefined ? matter : `${matter}; ${hint}`;
+      },
+    },
     { name: 'command', look: (stop) => new SshGuest(reached()).look(stop, ['test', '-w', '.']) },
   ];
   return climb(
     vm,
     rungs.map((rung) => ({
       ...rung,
-      timeoutMs: timeouts[rung.name] ?? RUNG_TIMEOUTS_MS[rung.name],
+      timeoutMs: timeouts[rung.name],
     })),
     broken,
     signal,

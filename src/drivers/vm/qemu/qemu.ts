@@ -7,15 +7,14 @@ import type { SshAccess } from '../../../platform/ssh/access.ts';
 import { tool } from '../../../platform/tool.ts';
 import { removeTree } from '../../../platform/tree.ts';
 import { climb, RUNG_TIMEOUTS_MS, type RungName } from '../ladder.ts';
-import { climbBySsh, guestKey, SshGuest } from '../ssh-guest.ts';
+import { climbBySsh, guestKey } from '../ssh-guest.ts';
+import { SshVms } from '../ssh-vms.ts';
 import {
   VmError,
   type VmCapabilities,
   type VmCloneRequest,
-  type VmCommand,
   type VmDriver,
   type VmDriverEntry,
-  type VmExit,
   type VmInfo,
 } from '../vm.ts';
 import { findAccelerator, type Accelerator } from './accelerator.ts';
@@ -89,13 +88,14 @@ function accelerator(): Promise<Accelerator> {
   return known;
 }
 
-class QemuVms implements VmDriver {
+class QemuVms extends SshVms implements VmDriver {
   readonly name = 'qemu';
   readonly capabilities: VmCapabilities = { survivesAgent: true, images: true };
   readonly #dir: string;
   readonly #timeouts: Timeouts;
 
   constructor(dir: string, timeouts: Timeouts) {
+    super();
     this.#dir = dir;
     this.#timeouts = timeouts;
   }
@@ -171,18 +171,6 @@ class QemuVms implements VmDriver {
     return access;
   }
 
-  exec(name: string, command: VmCommand, signal: AbortSignal): Promise<VmExit> {
-    return this.#inGuest(name, (guest) => guest.exec(command, signal));
-  }
-
-  copyIn(name: string, dir: string, guestDir: string, signal: AbortSignal): Promise<void> {
-    return this.#inGuest(name, (guest) => guest.copyIn(dir, guestDir, signal));
-  }
-
-  copyOut(name: string, guestDir: string, dir: string, signal: AbortSignal): Promise<void> {
-    return this.#inGuest(name, (guest) => guest.copyOut(guestDir, dir, signal));
-  }
-
   async stop(name: string, graceMs: number): Promise<void> {
     const files = this.#files(name);
     if (graceMs > 0 && (await pressPowerButton(files))) {
@@ -204,14 +192,8 @@ class QemuVms implements VmDriver {
     await rm(files.qmp, { force: true });
   }
 
-  async #inGuest<T>(name: string, work: (guest: SshGuest) => Promise<T>): Promise<T> {
+  protected async mustExist(name: string): Promise<void> {
     await this.#settings(name);
-    try {
-      return await work(new SshGuest(await this.access(name)));
-    } catch (error) {
-      if (!(await isThere(this.#files(name)))) throw destroyed(name);
-      throw error;
-    }
   }
 
   async #start(settings: VmSettings, files: VmFiles): Promise<void> {

@@ -1,0 +1,366 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, open, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { DriverReport } from '../../../domain/host.ts';
+import { isMissing, readJson, writeJson } from '../../../platform/atomic-file.ts';
+import { findProcesses, processIdentity, signalProcess } from '../../../platform/process-table.ts';
+import { shellQuoted, type SshAccess } from '../../../platform/ssh/access.ts';
+import { tool } from '../../../platform/tool.ts';
+import { copyTree, removeTree } from '../../../platform/tree.ts';
+import { climb, RUNG_TIMEOUTS_MS, type RungName } from '../ladder.ts';
+import { climbBySsh, guestKey } from '../ssh-guest.ts';
+import { SshVms } from '../ssh-vms.ts';
+import {
+  VmError,
+  type VmCapabilities,
+  type VmCloneRequest,
+  type VmDriver,
+  type VmDriverEntry,
+  type VmInfo,
+} from '../vm.ts';
+import { isSlotLimit, NOT_IN_THAT_STATE, TartCommand } from './tart-command.ts';
+
+const RANK = 30;
+const DEFAULT_USER = 'admin';
+const SSH_PORT = 22;
+const LOOK_MS = 100;
+const GONE_MS = 15_000;
+const DELETES = 5;
+const SAID_CHARACTERS = 500;
+/** What a machine's bundle consists of. */
+const PARTS = ['config.json', 'disk.img', 'nvram.bin'];
+/** Where addresses are looked for, one after the other. */
+const RESOLVERS = ['dhcp', 'arp'];
+/** In the environment of each `tart run`, with the path of the machine: how it is found after a crash. */
+const MARK = 'POMONA_TART_VM';
+
+type Timeouts = Readonly<Record<RungName, number>>;
+
+export interface TartOptions {
+  readonly timeouts?: Partial<Timeouts>;
+}
+
+/** What the driver keeps of each machine, beside what Tart does; written last. */
+interface VmRecord {
+  readonly user: string;
+}
+
+/**
+ * Tart, as the user has installed it, on Macs with Apple silicon. Its licence lets nobody ship it:
+ * it is only called.
+ */
+export function tartDriver({ timeouts }: TartOptions = {}): VmDriverEntry {
+  return {
+    name: 'tart',
+    rank: RANK,
+    probe,
+    open: (dir) => new TartVms(dir, { ...RUNG_TIMEOUTS_MS, ...timeouts }),
+  };
+}
+
+async function probe(): Promise<DriverReport> {
+  const report = { name: 'tart', rank: RANK, isolation: 'vm' } as const;
+  try {
+    const { code, stdout, why } = await tool('tart', ['--version']);
+    const detail = code === 0 ? `Tart ${stdout.trim()}` : `tart does not work: ${why}`;
+    return { ...report, available: code === 0, detail };
+  } catch {
+    const detail = 'Tart is not installed (macOS: brew install cirruslabs/cli/tart)';
+    return { ...report, available: false, detail };
+  }
+}
+
+class TartVms extends SshVms implements VmDriver {
+  readonly name = 'tart';
+  readonly capabilities: VmCapabilities = { survivesAgent: true, images: true };
+  readonly #dir: string;
+  readonly #timeouts: Timeouts;
+  readonly #tart: TartCommand;
+
+  constructor(dir: string, timeouts: Timeouts) {
+    super();
+    this.#dir = dir;
+    this.#timeouts = timeouts;
+    this.#tart = new TartCommand(join(dir, 'home'));
+  }
+
+  async list(namePrefix: string): Promise<VmInfo[]> {
+    // Also what a crash left half-made, so that it is removed.
+    const made = await namesIn(join(this.#tart.home, 'vms'));
+    const infos: VmInfo[] = [];
+    for (const name of made.filter((each) => each.startsWith(namePrefix))) {
+      infos.push({ name, state: await this.#stateOf(name) });
+    }
+    return infos;
+  }
+
+  async clone(request: VmCloneRequest, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const { name, image, path, limits, guest } = request;
+    if ((await this.#identity(name)) !== undefined) {
+      throw new VmError('running', `VM ${name} was started; destroy it first`);
+    }
+    await mustBeBundle(image.name, path);
+    const bundle = this.#bundle(name);
+    await this.#remove(name);
+    try {
+      await mkdir(bundle, { recursive: true, mode: 0o700 });
+      await mkdir(this.#recordsDir, { recursive: true, mode: 0o700 });
+      await shareOrCopy(path ?? '', bundle, signal);
+      // What was suspended cannot go on as another machine.
+      await rm(join(bundle, 'state.vzvmsave'), { force: true });
+      const { cpus, memoryBytes } = limits;
+      const changes = [
+        '--random-mac',
+        ...(guest === 'macos' ? ['--random-serial'] : []),
+        ...(cpus === undefined ? [] : ['--cpu', String(Math.max(1, Math.round(cpus)))]),
+        ...(memoryBytes === undefined
+          ? []
+          : ['--memory', String(Math.floor(memoryBytes / 2 ** 20))]),
+      ];
+      await this.#tart.run('set', name, ...changes);
+      signal.throwIfAborted();
+      const record: VmRecord = { user: request.user ?? DEFAULT_USER };
+      await writeJson(this.#file(name, 'json'), record, { flush: true });
+    } catch (error) {
+      await this.#remove(name);
+      if (!/ENOSPC|No space left/.test((error as Error).message)) throw error;
+      throw new VmError('no_space', `there is no room for VM ${name}`, { cause: error });
+    }
+  }
+
+  async boot(name: string, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const record = await this.#record(name);
+    if ((await this.#stateOf(name)) === 'running') return;
+    try {
+      if ((await this.#identity(name)) === undefined) await this.#start(name);
+      await this.#climb(name, record, signal);
+      await writeFile(this.#file(name, 'booted'), (await this.#identity(name)) ?? '');
+    } catch (error) {
+      const printed = await this.#printed(name);
+      await this.stop(name, 0);
+      if ((await readJson(this.#file(name, 'json'))) === undefined) {
+        throw new VmError('missing', `VM ${name} was destroyed`, { cause: error });
+      }
+      if (!isSlotLimit(printed)) throw error;
+      throw new VmError(
+        'slots',
+        `VM ${name} did not start: this Mac runs as many macOS guests as it may`,
+        {
+          cause: error,
+        },
+      );
+    }
+  }
+
+  async access(name: string): Promise<SshAccess> {
+    const record = await this.#record(name);
+    const state = await this.#stateOf(name);
+    if (state !== 'running') throw new VmError('exec_failed', `VM ${name} is ${state}`);
+    const access = await this.#accessOf(name, record);
+    if (typeof access === 'string') throw new VmError('exec_failed', `VM ${name}: ${access}`);
+    return access;
+  }
+
+  async stop(name: string, graceMs: number): Promise<void> {
+    const identity = await this.#identity(name);
+    if (identity === undefined) return;
+    if (graceMs > 0) {
+      await signalProcess(identity, 'SIGUSR2');
+      const deadline = performance.now() + graceMs;
+      while (performance.now() < deadline) {
+        if ((await this.#identity(name)) === undefined) return;
+        await sleep(LOOK_MS);
+      }
+    }
+    await cutPower(this.#bundle(name));
+  }
+
+  async destroy(name: string): Promise<void> {
+    // First of all it is none any more: whoever waits for it sees that.
+    await rm(this.#file(name, 'json'), { force: true });
+    await this.#remove(name);
+  }
+
+  protected async mustExist(name: string): Promise<void> {
+    await this.#record(name);
+  }
+
+  async #remove(name: string): Promise<void> {
+    for (let tries = 1; ; tries += 1) {
+      await cutPower(this.#bundle(name));
+      const { code, why } = await this.#tart.try('delete', name);
+      if (code === 0 || code === NOT_IN_THAT_STATE) break;
+      // A boot that is under way may have started it meanwhile.
+      if (tries < DELETES && (await this.#identity(name)) !== undefined) continue;
+      throw new VmError('tool_failed', `VM ${name} cannot be deleted: ${why}`);
+    }
+    // What a crash left is none for Tart.
+    await removeTree(this.#bundle(name));
+    for (const end of ['json', 'log', 'booted', 'known_host']) {
+      await rm(this.#file(name, end), { force: true });
+    }
+  }
+
+  async #start(name: string): Promise<void> {
+    for (const end of ['booted', 'known_host']) await rm(this.#file(name, end), { force: true });
+    const output = await open(this.#file(name, 'log'), 'w', 0o600);
+    try {
+      const args = ['run', name, '--no-graphics', '--no-audio', '--no-clipboard'];
+      const child = spawn('tart', args, {
+        ...{ detached: true, cwd: '/', stdio: ['ignore', output.fd, output.fd] },
+        env: { ...process.env, ...this.#tart.env, [MARK]: this.#bundle(name) },
+      });
+      await once(child, 'spawn');
+      child.unref();
+    } finally {
+      await output.close();
+    }
+  }
+
+  async #climb(name: string, record: VmRecord, signal: AbortSignal): Promise<void> {
+    const whyGone = async () => {
+      if ((await readJson(this.#file(name, 'json'))) === undefined) return 'it was destroyed';
+      if ((await this.#identity(name)) !== undefined) return undefined;
+      return `tart run ended: ${(await this.#printed(name)) || 'the guest shut down'}`;
+    };
+    const runs = {
+      ...({ name: 'process', timeoutMs: this.#timeouts.process } as const),
+      look: async () =>
+        (await this.#tart.list()).get(name) === true
+          ? undefined
+          : 'Tart does not list it as running',
+    };
+    await climb(name, [runs], whyGone, signal);
+    const accessOf = () => this.#accessOf(name, record);
+    const letIn = () => this.#letIn(name);
+    await climbBySsh(name, accessOf, whyGone, this.#timeouts, signal, letIn);
+  }
+
+  /** Puts the driver's key into the guest, where Tart's guest agent runs in it. Else says what to do. */
+  async #letIn(name: string): Promise<string | undefined> {
+    const key = (await readFile(`${await this.#key()}.pub`, 'utf8')).trim();
+    const file = '"$HOME/.ssh/authorized_keys"';
+    const script = `umask 077; mkdir -p "$HOME/.ssh"; grep -qxF ${shellQuoted(key)} ${file} 2>/dev/null || echo ${shellQuoted(key)} >> ${file}`;
+    const { code } = await this.#tart.try('exec', name, 'sh', '-c', script);
+    if (code === 0) return undefined;
+    return `put ${await this.#key()}.pub into the image, or Tart's guest agent, which puts it there`;
+  }
+
+  async #accessOf(name: string, { user }: VmRecord): Promise<SshAccess | string> {
+    let matter = '';
+    for (const resolver of RESOLVERS) {
+      const { code, stdout, why } = await this.#tart.try('ip', name, '--resolver', resolver);
+      const host = stdout.trim();
+      if (code !== 0 || host === '') {
+        matter = why;
+        continue;
+      }
+      const keyFile = await this.#key();
+      const knownHostsFile = this.#file(name, 'known_host');
+      return { host, port: SSH_PORT, user, keyFile, knownHostsFile };
+    }
+    return matter || 'Tart tells none';
+  }
+
+  async #printed(name: string): Promise<string> {
+    const text = await readFile(this.#file(name, 'log'), 'utf8').catch(() => '');
+    return text.trim().slice(-SAID_CHARACTERS);
+  }
+
+  async #stateOf(name: string): Promise<VmInfo['state']> {
+    const identity = await this.#identity(name);
+    if (identity === undefined) return 'stopped';
+    const booted = await readFile(this.#file(name, 'booted'), 'utf8').catch(() => '');
+    return booted === identity ? 'running' : 'booting';
+  }
+
+  async #record(name: string): Promise<VmRecord> {
+    const record = await readJson<VmRecord>(this.#file(name, 'json'));
+    if (record === undefined) throw new VmError('missing', `there is no VM ${name}`);
+    return record;
+  }
+
+  #identity(name: string): Promise<string | undefined> {
+    return runIdentity(this.#bundle(name));
+  }
+
+  #key(): Promise<string> {
+    return guestKey(join(this.#dir, '.key', 'guest'));
+  }
+
+  get #recordsDir(): string {
+    return join(this.#dir, 'records');
+  }
+
+  #file(name: string, end: string): string {
+    return join(this.#recordsDir, `${name}.${end}`);
+  }
+
+  #bundle(name: string): string {
+    return join(this.#tart.home, 'vms', name);
+  }
+}
+
+/** Identity of the `tart run` of a machine, which lives as long as the machine runs. */
+async function runIdentity(bundle: string): Promise<string | undefined> {
+  for (const pid of await findProcesses({ environment: `${MARK}=${bundle}` })) {
+    const identity = await processIdentity(pid);
+    if (identity !== undefined) return identity;
+  }
+  return undefined;
+}
+
+async function cutPower(bundle: string): Promise<void> {
+  const deadline = performance.now() + GONE_MS;
+  for (let signal: NodeJS.Signals = 'SIGINT'; ; signal = 'SIGKILL') {
+    const identity = await runIdentity(bundle);
+    if (identity === undefined) return;
+    await signalProcess(identity, signal);
+    for (let looks = 0; looks < 20 && (await runIdentity(bundle)) === identity; looks += 1) {
+      await sleep(LOOK_MS);
+    }
+    if (performance.now() > deadline) {
+      throw new VmError('tool_failed', `tart run of ${bundle} does not end`);
+    }
+  }
+}
+
+async function mustBeBundle(image: string, path: string | undefined): Promise<void> {
+  const lacking: string[] = [];
+  for (const part of PARTS) {
+    const there = path !== undefined && (await stat(join(path, part)).catch(() => undefined));
+    if (there === undefined || there === false) lacking.push(part);
+  }
+  if (lacking.length === 0) return;
+  throw new VmError(
+    'bad_image',
+    `image ${image} is no machine of Tart: it lacks ${lacking.join(', ')}; import the directory ~/.tart/vms/NAME`,
+  );
+}
+
+/** Sharing blocks where the file system can (APFS does). */
+async function shareOrCopy(from: string, to: string, signal: AbortSignal): Promise<void> {
+  try {
+    await copyTree(from, to, { reflink: true, signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (!['EOPNOTSUPP', 'ENOTSUP', 'EXDEV', 'EINVAL', 'ENOTTY', 'ENOSYS'].includes(code))
+      throw error;
+    for (const name of await readdir(to)) await removeTree(join(to, name));
+    await copyTree(from, to, { reflink: false, signal });
+  }
+}
+
+async function namesIn(dir: string): Promise<string[]> {
+  try {
+    return (await readdir(dir)).toSorted();
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
