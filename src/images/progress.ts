@@ -1,7 +1,10 @@
 /** How far a long work on an image is. */
 export interface ImageProgress {
-  /** `scan`: reading what is there; `upload`, `download`: moving; `copy`: from what is here. */
-  readonly phase: 'scan' | 'upload' | 'download' | 'copy';
+  /**
+   * `scan`: reading what is there; `search`: for secrets in it; `upload`, `download`: moving; `copy`:
+   * from what is here.
+   */
+  readonly phase: 'scan' | 'search' | 'upload' | 'download' | 'copy';
   readonly doneBytes: number;
   readonly totalBytes: number;
 }

@@ -17,6 +17,7 @@ import { below } from './paths.ts';
 import type { WorkOptions } from './progress.ts';
 import { ImageError, imageNameText, type ImageName } from './reference.ts';
 import { isMissingBlob, packKey, type RemoteTag, type Repository } from './repository.ts';
+import { SecretsError, secretsInImage } from './secrets/secrets-in-image.ts';
 import type { Threads } from './work/threads.ts';
 
 /** Stored bytes that go into one object. */
@@ -37,10 +38,16 @@ export interface Pushed {
   readonly reusedBytes: number;
 }
 
+export interface PushOptions extends WorkOptions {
+  /** Findings, by their ids, that are no secrets after all. */
+  readonly allow?: ReadonlySet<string>;
+}
+
 /**
- * Sends an image to a remote: only chunks that no image there has, in packs, then what it is, then
+ * Sends an image to a remote, once no secret was found in it: only chunks that no image there has, in packs, then what it is, then
  * its name. Until the name is written the remote shows the old state. A push that was interrupted
- * goes on with the packs it had sent. Throws `ImageError`, `BlobError`.
+ * goes on with the packs it had sent. Throws `ImageError`, `BlobError`; `SecretsError` before anything
+ * is sent.
  */
 export async function pushImage(
   images: LocalImages,
@@ -48,9 +55,12 @@ export async function pushImage(
   digest: string,
   repository: Repository,
   name: ImageName,
-  options: WorkOptions = {},
+  options: PushOptions = {},
 ): Promise<Pushed> {
-  const { signal } = options;
+  const { signal, allow } = options;
+  const found = await secretsInImage(images, threads, digest, options);
+  const refused = found.filter(({ id }) => allow?.has(id) !== true);
+  if (refused.length > 0) throw new SecretsError(refused);
   const lease = await PushLease.take(repository.blobs, imageNameText(name), signal);
   try {
     const manifest = await images.manifest(digest);

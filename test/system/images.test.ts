@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -48,6 +49,28 @@ describe('images of sandboxes', { skip: noBuilds }, () => {
     const made = await pomona.run(['image', 'import', 'plain', join(dir, 'base'), ...data()]);
     assert.equal(made.code, 0, made.err);
     assert.equal(await runIn('plain', 'cat ~/mine; tool'), 'of the base\nthe tool\n');
+  });
+
+  test('an image with a secret is sent nowhere until it is allowed', async () => {
+    const leaky = join(dir, 'leaky');
+    const token = `npm_${randomBytes(18).toString('hex')}`;
+    await mkdir(join(leaky, 'home'), { recursive: true });
+    await writeFile(join(leaky, 'home/.npmrc'), `//registry/:_authToken=${token}\n`);
+    await pomona.run(['image', 'import', 'leaky', leaky, ...data()]);
+    const push = ['image', 'push', 'leaky', `file://${join(dir, 'remote')}`, ...data()];
+    const refused = await pomona.run(push);
+    assert.equal(refused.code, 1);
+    assert.match(refused.err, /npm-token-[0-9a-f]{12} {2}a token of npm: home\/.npmrc, at byte 23/);
+    assert(!refused.err.includes(token));
+    const asJson = await pomona.run([...push, '--json']);
+    assert.equal(asJson.code, 1);
+    const { findings } = JSON.parse(asJson.out) as { findings: { id: string }[] };
+    const allowed = join(dir, 'allowed');
+    await writeFile(allowed, `# of a test\n${findings[0]?.id} a token that works nowhere\n`);
+    const missing = await pomona.run([...push, '--allow', '@/no/such/file']);
+    assert.deepEqual([missing.code, /--allow @\/no\/such\/file/.test(missing.err)], [2, true]);
+    const sent = await pomona.run([...push, '--allow', `@${allowed}`]);
+    assert.equal(sent.code, 0, sent.err);
   });
 
   test('a spec makes an image, and a change of it another', async () => {

@@ -4,6 +4,7 @@ import { size, span } from '../output.ts';
 const EVERY_MS = 250;
 const PHASES: Readonly<Record<ImageProgress['phase'], string>> = {
   scan: 'reading',
+  search: 'searching for secrets in',
   copy: 'taking from local images',
   upload: 'sending',
   download: 'fetching',

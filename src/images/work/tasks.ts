@@ -1,6 +1,8 @@
 import { hash } from 'node:crypto';
 import { readSync, writeSync } from 'node:fs';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { findSecrets, type SecretMatch } from '../secrets/find.ts';
+import { LONGEST_MATCH } from '../secrets/rules.ts';
 import { CHUNK_BYTES, chunkId, ID_BYTES, isZeroId, ZERO_ID } from '../format/chunk.ts';
 
 /**
@@ -35,6 +37,26 @@ export function scan({ fd, offset, length, copyTo }: ScanTask): Uint8Array {
     if (copyTo !== undefined && id !== ZERO_ID) writeWhole(copyTo, chunk, offset + at);
   }
   return ids;
+}
+
+export interface SearchTask {
+  readonly fd: number;
+  /** The part of the file to look through, in bytes. */
+  readonly from: number;
+  readonly to: number;
+  /** Bytes of the whole file. */
+  readonly size: number;
+}
+
+/**
+ * The secrets in a part of a file and across its edges, each with its place in the file. Throws when
+ * the file ends early.
+ */
+export function search({ fd, from, to, size }: SearchTask): SecretMatch[] {
+  const begin = Math.max(0, from - LONGEST_MATCH);
+  const bytes = Buffer.allocUnsafe(Math.min(size, to + LONGEST_MATCH) - begin);
+  readWhole(fd, bytes, begin);
+  return findSecrets(bytes).map((match) => ({ ...match, at: begin + match.at }));
 }
 
 export interface CompressTask {
@@ -183,5 +205,5 @@ function writeWhole(fd: number, bytes: Buffer, offset: number): void {
   }
 }
 
-export const TASKS = { scan, compress, store, check, copy } as const;
+export const TASKS = { scan, search, compress, store, check, copy } as const;
 export type Tasks = typeof TASKS;
