@@ -242,7 +242,7 @@ export function sandboxSuite(
           `setsid env -i /bin/sleep ${seconds} >/dev/null 2>&1 &
            (trap '' TERM HUP INT; sleep ${seconds} & wait) >/dev/null 2>&1 &
            (setsid sh -c 'kill -STOP $$; sleep ${seconds}' >/dev/null 2>&1 &)
-           echo started; trap '' TERM; while :; do sleep ${seconds}; done`,
+           trap '' TERM; echo started; while :; do sleep ${seconds}; done`,
         ],
         env: {},
         workDir,
@@ -251,7 +251,11 @@ export function sandboxSuite(
     const exit = once(child, 'exit');
     await once(child.stdout ?? child, 'data');
     await sandbox.terminate(spec);
-    assert.ok((await sleeping(seconds)) > 0);
+    // What had not begun to sleep does so now, since it ignores what it was asked.
+    while ((await sleeping(seconds)) === 0) {
+      assert.equal(child.exitCode ?? child.signalCode, null);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
     await sandbox.killAll(spec);
     await exit;
     assert.equal(await sleeping(seconds), 0);

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, describe, test } from 'node:test';
 import { tartDriver } from '../../src/drivers/vm/tart/tart.ts';
-import { fakeTart, noFakeTart } from '../fake-tart.ts';
+import { fakeTart, noFakeVms } from '../fake-vms.ts';
 import { IMAGE, NAME, NEVER, OWNED, vmError } from './vm-suite.ts';
 
-const skip = noFakeTart();
+const skip = noFakeVms();
 const tart = fakeTart();
 after(() => tart.remove());
 

@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { syntheticVmDrivers, VM_DRIVERS } from '../../src/drivers/vm/drivers.ts';
+import { parallelsDriver } from '../../src/drivers/vm/parallels/parallels.ts';
 import { qemuDriver } from '../../src/drivers/vm/qemu/qemu.ts';
 import { calmWorld, syntheticDriver, type SyntheticWorld } from '../../src/drivers/vm/synthetic.ts';
 import { tartDriver } from '../../src/drivers/vm/tart/tart.ts';
 import { debianGuest } from '../debian-guest.ts';
-import { fakeTart, noFakeTart } from '../fake-tart.ts';
+import { fakeParallels, fakeTart, noFakeVms } from '../fake-vms.ts';
 import { VirtualTime } from '../virtual-time.ts';
 import { BOOT_MS, IMAGE, NAME, NEVER, vmContract, vmError, type TestHost } from './vm-suite.ts';
 
@@ -66,26 +67,48 @@ function tartHost(dir: string): TestHost {
     exists: (name) => existsSync(join(dir, 'home/vms', name)),
   };
 }
-const noTart = noFakeTart();
+const noFakes = noFakeVms();
 const tart = fakeTart();
-after(() => tart.remove());
+const parallels = fakeParallels();
+after(() => {
+  tart.remove();
+  parallels.remove();
+});
+
+/** Parallels by its fake. */
+function parallelsHost(dir: string): TestHost {
+  const { image } = parallels;
+  const entry = parallelsDriver({ timeouts: { login: 5_000 } });
+  const from = { path: image, limits: {}, guest: 'macos' } as const;
+  return {
+    ...{ entry, from },
+    pass: (ms) => sleep(Math.min(ms, 500)),
+    foreign: (name) => entry.open(dir).clone({ name, image: IMAGE, ...from }, NEVER),
+    exists: (name) => existsSync(join(dir, 'vms', `${name}.macvm`)),
+  };
+}
 
 const HOSTS: Readonly<
   Record<string, { make(dir: string): TestHost; readonly skip: string | false }>
 > = {
+  parallels: { make: parallelsHost, skip: noFakes },
   qemu: { make: qemuHost, skip: noQemu },
   synthetic: { make: () => syntheticHost(), skip: false },
-  tart: { make: tartHost, skip: noTart },
+  tart: { make: tartHost, skip: noFakes },
 };
 
 test('every driver of the family is held to its contract', () => {
   assert.deepEqual(Object.keys(HOSTS), Object.keys(VM_DRIVERS));
 });
 
+/** Checked against what stands for the real thing. */
+const FAKED: ReadonlySet<string> = new Set(['parallels', 'tart']);
+
 const { POMONA_TEST_VM: only } = process.env;
 for (const [name, { make, skip }] of Object.entries(HOSTS)) {
   if (only !== undefined && only !== name) continue;
-  describe(`vm ${name}${name === 'tart' ? ' (fake)' : ''}`, { skip }, () => vmContract(make));
+  const fake = FAKED.has(name) ? ' (fake)' : '';
+  describe(`vm ${name}${fake}`, { skip }, () => vmContract(make));
 }
 
 describe('vm synthetic, as a world', () => {

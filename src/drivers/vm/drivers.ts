@@ -1,3 +1,4 @@
+import { parallelsDriver } from './parallels/parallels.ts';
 import { qemuDriver } from './qemu/qemu.ts';
 import { syntheticDriver } from './synthetic.ts';
 import { tartDriver } from './tart/tart.ts';
@@ -5,6 +6,7 @@ import type { VmDriverEntry } from './vm.ts';
 
 /** Every VM driver there is. Pretended machines are offered by hosts that pretend to be one alone. */
 export const VM_DRIVERS: Readonly<Record<string, VmDriverEntry>> = {
+  parallels: parallelsDriver(),
   qemu: qemuDriver(),
   synthetic: syntheticDriver({ offered: false }),
   tart: tartDriver(),

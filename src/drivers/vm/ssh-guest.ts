@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isMissing } from '../../platform/atomic-file.ts';
-import type { SshAccess } from '../../platform/ssh/access.ts';
+import { shellQuoted, type SshAccess } from '../../platform/ssh/access.ts';
 import { copyFrom, copyInto } from '../../platform/ssh/guest-files.ts';
 import { remoteLaunch } from '../../platform/ssh/remote-command.ts';
 import { startCommand } from '../../platform/start-command.ts';
@@ -140,6 +140,13 @@ export async function guestKey(path: string): Promise<string> {
   await rename(`${made}.pub`, `${path}.pub`);
   await rename(made, path);
   return path;
+}
+
+/** A script of shell that puts a key into the home of whoever runs it, once. */
+export function authorizeScript(publicKey: string): string {
+  const key = shellQuoted(publicKey);
+  const file = '"$HOME/.ssh/authorized_keys"';
+  return `umask 077; mkdir -p "$HOME/.ssh"; grep -qxF ${key} ${file} 2>/dev/null || echo ${key} >> ${file}`;
 }
 
 async function asVmError<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {

@@ -1,17 +1,19 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, open, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DriverReport } from '../../../domain/host.ts';
-import { isMissing, readJson, writeJson } from '../../../platform/atomic-file.ts';
+import { isMissing } from '../../../platform/atomic-file.ts';
 import { findProcesses, processIdentity, signalProcess } from '../../../platform/process-table.ts';
-import { shellQuoted, type SshAccess } from '../../../platform/ssh/access.ts';
+import type { SshAccess } from '../../../platform/ssh/access.ts';
 import { tool } from '../../../platform/tool.ts';
-import { copyTree, removeTree } from '../../../platform/tree.ts';
+import { removeTree } from '../../../platform/tree.ts';
 import { climb, RUNG_TIMEOUTS_MS, type RungName } from '../ladder.ts';
-import { climbBySsh, guestKey } from '../ssh-guest.ts';
+import { authorizeScript, climbBySsh, guestKey } from '../ssh-guest.ts';
+import { shareOrCopy } from '../share-or-copy.ts';
 import { SshVms } from '../ssh-vms.ts';
+import { VmRecords } from '../vm-records.ts';
 import {
   VmError,
   type VmCapabilities,
@@ -28,7 +30,6 @@ const SSH_PORT = 22;
 const LOOK_MS = 100;
 const GONE_MS = 15_000;
 const DELETES = 5;
-const SAID_CHARACTERS = 500;
 /** What a machine's bundle consists of. */
 const PARTS = ['config.json', 'disk.img', 'nvram.bin'];
 /** Where addresses are looked for, one after the other. */
@@ -78,12 +79,14 @@ class TartVms extends SshVms implements VmDriver {
   readonly #dir: string;
   readonly #timeouts: Timeouts;
   readonly #tart: TartCommand;
+  readonly #records: VmRecords<VmRecord>;
 
   constructor(dir: string, timeouts: Timeouts) {
     super();
     this.#dir = dir;
     this.#timeouts = timeouts;
     this.#tart = new TartCommand(join(dir, 'home'));
+    this.#records = new VmRecords(join(dir, 'records'));
   }
 
   async list(namePrefix: string): Promise<VmInfo[]> {
@@ -107,7 +110,6 @@ class TartVms extends SshVms implements VmDriver {
     await this.#remove(name);
     try {
       await mkdir(bundle, { recursive: true, mode: 0o700 });
-      await mkdir(this.#recordsDir, { recursive: true, mode: 0o700 });
       await shareOrCopy(path ?? '', bundle, signal);
       // What was suspended cannot go on as another machine.
       await rm(join(bundle, 'state.vzvmsave'), { force: true });
@@ -122,8 +124,7 @@ class TartVms extends SshVms implements VmDriver {
       ];
       await this.#tart.run('set', name, ...changes);
       signal.throwIfAborted();
-      const record: VmRecord = { user: request.user ?? DEFAULT_USER };
-      await writeJson(this.#file(name, 'json'), record, { flush: true });
+      await this.#records.put(name, { user: request.user ?? DEFAULT_USER });
     } catch (error) {
       await this.#remove(name);
       if (!/ENOSPC|No space left/.test((error as Error).message)) throw error;
@@ -133,16 +134,16 @@ class TartVms extends SshVms implements VmDriver {
 
   async boot(name: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const record = await this.#record(name);
+    const record = await this.#records.get(name);
     if ((await this.#stateOf(name)) === 'running') return;
     try {
       if ((await this.#identity(name)) === undefined) await this.#start(name);
       await this.#climb(name, record, signal);
-      await writeFile(this.#file(name, 'booted'), (await this.#identity(name)) ?? '');
+      await this.#records.setBooted(name, (await this.#identity(name)) ?? '');
     } catch (error) {
-      const printed = await this.#printed(name);
+      const printed = await this.#records.printed(name);
       await this.stop(name, 0);
-      if ((await readJson(this.#file(name, 'json'))) === undefined) {
+      if ((await this.#records.find(name)) === undefined) {
         throw new VmError('missing', `VM ${name} was destroyed`, { cause: error });
       }
       if (!isSlotLimit(printed)) throw error;
@@ -157,7 +158,7 @@ class TartVms extends SshVms implements VmDriver {
   }
 
   async access(name: string): Promise<SshAccess> {
-    const record = await this.#record(name);
+    const record = await this.#records.get(name);
     const state = await this.#stateOf(name);
     if (state !== 'running') throw new VmError('exec_failed', `VM ${name} is ${state}`);
     const access = await this.#accessOf(name, record);
@@ -180,13 +181,12 @@ class TartVms extends SshVms implements VmDriver {
   }
 
   async destroy(name: string): Promise<void> {
-    // First of all it is none any more: whoever waits for it sees that.
-    await rm(this.#file(name, 'json'), { force: true });
+    await this.#records.forget(name);
     await this.#remove(name);
   }
 
   protected async mustExist(name: string): Promise<void> {
-    await this.#record(name);
+    await this.#records.get(name);
   }
 
   async #remove(name: string): Promise<void> {
@@ -200,14 +200,11 @@ class TartVms extends SshVms implements VmDriver {
     }
     // What a crash left is none for Tart.
     await removeTree(this.#bundle(name));
-    for (const end of ['json', 'log', 'booted', 'known_host']) {
-      await rm(this.#file(name, end), { force: true });
-    }
+    await this.#records.remove(name);
   }
 
   async #start(name: string): Promise<void> {
-    for (const end of ['booted', 'known_host']) await rm(this.#file(name, end), { force: true });
-    const output = await open(this.#file(name, 'log'), 'w', 0o600);
+    const output = await this.#records.newRun(name);
     try {
       const args = ['run', name, '--no-graphics', '--no-audio', '--no-clipboard'];
       const child = spawn('tart', args, {
@@ -223,9 +220,9 @@ class TartVms extends SshVms implements VmDriver {
 
   async #climb(name: string, record: VmRecord, signal: AbortSignal): Promise<void> {
     const whyGone = async () => {
-      if ((await readJson(this.#file(name, 'json'))) === undefined) return 'it was destroyed';
+      if ((await this.#records.find(name)) === undefined) return 'it was destroyed';
       if ((await this.#identity(name)) !== undefined) return undefined;
-      return `tart run ended: ${(await this.#printed(name)) || 'the guest shut down'}`;
+      return `tart run ended: ${(await this.#records.printed(name)) || 'the guest shut down'}`;
     };
     const runs = {
       ...({ name: 'process', timeoutMs: this.#timeouts.process } as const),
@@ -243,9 +240,7 @@ class TartVms extends SshVms implements VmDriver {
   /** Puts the driver's key into the guest, where Tart's guest agent runs in it. Else says what to do. */
   async #letIn(name: string): Promise<string | undefined> {
     const key = (await readFile(`${await this.#key()}.pub`, 'utf8')).trim();
-    const file = '"$HOME/.ssh/authorized_keys"';
-    const script = `umask 077; mkdir -p "$HOME/.ssh"; grep -qxF ${shellQuoted(key)} ${file} 2>/dev/null || echo ${shellQuoted(key)} >> ${file}`;
-    const { code } = await this.#tart.try('exec', name, 'sh', '-c', script);
+    const { code } = await this.#tart.try('exec', name, 'sh', '-c', authorizeScript(key));
     if (code === 0) return undefined;
     return `put ${await this.#key()}.pub into the image, or Tart's guest agent, which puts it there`;
   }
@@ -260,28 +255,16 @@ class TartVms extends SshVms implements VmDriver {
         continue;
       }
       const keyFile = await this.#key();
-      const knownHostsFile = this.#file(name, 'known_host');
+      const knownHostsFile = this.#records.knownHostsFile(name);
       return { host, port: SSH_PORT, user, keyFile, knownHostsFile };
     }
     return matter || 'Tart tells none';
   }
 
-  async #printed(name: string): Promise<string> {
-    const text = await readFile(this.#file(name, 'log'), 'utf8').catch(() => '');
-    return text.trim().slice(-SAID_CHARACTERS);
-  }
-
   async #stateOf(name: string): Promise<VmInfo['state']> {
     const identity = await this.#identity(name);
     if (identity === undefined) return 'stopped';
-    const booted = await readFile(this.#file(name, 'booted'), 'utf8').catch(() => '');
-    return booted === identity ? 'running' : 'booting';
-  }
-
-  async #record(name: string): Promise<VmRecord> {
-    const record = await readJson<VmRecord>(this.#file(name, 'json'));
-    if (record === undefined) throw new VmError('missing', `there is no VM ${name}`);
-    return record;
+    return (await this.#records.hasBooted(name, identity)) ? 'running' : 'booting';
   }
 
   #identity(name: string): Promise<string | undefined> {
@@ -290,14 +273,6 @@ class TartVms extends SshVms implements VmDriver {
 
   #key(): Promise<string> {
     return guestKey(join(this.#dir, '.key', 'guest'));
-  }
-
-  get #recordsDir(): string {
-    return join(this.#dir, 'records');
-  }
-
-  #file(name: string, end: string): string {
-    return join(this.#recordsDir, `${name}.${end}`);
   }
 
   #bundle(name: string): string {
@@ -340,20 +315,6 @@ async function mustBeBundle(image: string, path: string | undefined): Promise<vo
     'bad_image',
     `image ${image} is no machine of Tart: it lacks ${lacking.join(', ')}; import the directory ~/.tart/vms/NAME`,
   );
-}
-
-/** Sharing blocks where the file system can (APFS does). */
-async function shareOrCopy(from: string, to: string, signal: AbortSignal): Promise<void> {
-  try {
-    await copyTree(from, to, { reflink: true, signal });
-  } catch (error) {
-    signal.throwIfAborted();
-    const { code = '' } = error as NodeJS.ErrnoException;
-    if (!['EOPNOTSUPP', 'ENOTSUP', 'EXDEV', 'EINVAL', 'ENOTTY', 'ENOSYS'].includes(code))
-      throw error;
-    for (const name of await readdir(to)) await removeTree(join(to, name));
-    await copyTree(from, to, { reflink: false, signal });
-  }
 }
 
 async function namesIn(dir: string): Promise<string[]> {
