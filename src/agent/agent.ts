@@ -14,6 +14,7 @@ import { removeTree } from '../platform/tree.ts';
 import { BUILD_SANDBOX, type HostBuilder } from './builds/build-sandbox.ts';
 import { ControllerClient, ControllerError, joinFleet } from './controller-client.ts';
 import { machineFacts, probeAll } from './host-facts.ts';
+import { ImageFetches, type FetchProgram } from './image-fetches.ts';
 import { Images } from './images.ts';
 import type { KeeperProgram } from './keeper/control.ts';
 import { Rebuilds, type RebuildProgram } from './rebuilds.ts';
@@ -41,6 +42,8 @@ export interface AgentOptions {
   readonly builds?: HostBuilder;
   /** Absent: this host makes no images. */
   readonly rebuild?: RebuildProgram;
+  /** Absent: this host brings no images by itself. */
+  readonly fetchImages?: FetchProgram;
   readonly log: Logger;
   /** What this process is called when it is found to hold the data directory. */
   readonly program: string;
@@ -137,6 +140,7 @@ class RunningAgent {
   #facts: HostFacts;
   #session: Session | undefined;
   #rebuilds: Rebuilds | undefined;
+  #fetches: ImageFetches | undefined;
   readonly #stopWatching = new AbortController();
   readonly #over = Promise.withResolvers<void>();
   readonly done: Promise<void> = this.#over.promise;
@@ -181,8 +185,15 @@ class RunningAgent {
     }
     for (const runtime of Object.values(this.#runtimes)) await runtime.sweep(names);
     await this.#watchImages();
-    const { rebuild, log } = this.#options;
-    if (rebuild !== undefined) this.#rebuilds = new Rebuilds(this.#images.dir, rebuild, log);
+    const { rebuild, fetchImages, log } = this.#options;
+    const { dir } = this.#images;
+    if (rebuild !== undefined) this.#rebuilds = new Rebuilds(dir, rebuild, log);
+    if (fetchImages !== undefined) {
+      this.#fetches = new ImageFetches(dir, fetchImages, log, (imageFetches) => {
+        this.#facts = { ...this.#facts, imageFetches };
+        this.#session?.factsChanged();
+      });
+    }
     this.#session = new Session(
       this.#options.controllerUrl,
       this.#credential.credential,
@@ -192,7 +203,10 @@ class RunningAgent {
         observed: () => this.#observed(),
         diskFreeBytes: () => this.#diskFree(),
         welcomed: (fleet) => this.#welcomed(fleet),
-        desired: (workers) => this.#desired(workers),
+        desired: (workers, images) => {
+          this.#fetches?.want(images);
+          this.#desired(workers);
+        },
       },
       this.#options.log,
     );
@@ -203,6 +217,7 @@ class RunningAgent {
     this.#stopWatching.abort();
     this.#session?.close();
     await this.#rebuilds?.close();
+    this.#fetches?.close();
     await Promise.all([...this.#workers.values()].map((worker) => worker.close()));
     await this.#session?.done.catch(() => undefined);
   }

@@ -4,7 +4,7 @@ import { EMPTY_IMAGE } from '../domain/pool.ts';
 import type { ImageRef } from '../domain/worker.ts';
 import { encodeManifest, imageDigest, type Manifest } from '../images/format/manifest.ts';
 import { LocalImages } from '../images/local-images.ts';
-import { ImageError } from '../images/reference.ts';
+import { ImageError, shortImageName } from '../images/reference.ts';
 import { copyTree } from '../platform/tree.ts';
 
 /** An image for sandboxes is a tree of these two directories. */
@@ -40,9 +40,10 @@ export class Images {
   /** Each by its name, and by its tag unless that is `latest`. */
   async list(): Promise<ImageRef[]> {
     const images: ImageRef[] = [{ name: EMPTY_IMAGE, digest: EMPTY_DIGEST }];
-    for (const { name, tag, digest } of await this.#local.tags()) {
+    for (const tag of await this.#local.tags()) {
+      const { digest } = tag;
       if (!(await this.#local.has(digest))) continue;
-      images.push({ name: tag === 'latest' ? name : `${name}:${tag}`, digest });
+      images.push({ name: shortImageName(tag), digest });
     }
     return images;
   }
@@ -50,6 +51,7 @@ export class Images {
   /** The file or directory of an image for virtual machines, never to be changed. Throws `ImageError`. */
   async pathOf(name: string, digest: string): Promise<string> {
     await this.#mustHave(name, digest);
+    await this.#local.markUsed(digest);
     return this.#local.dataPath(digest);
   }
 
@@ -57,6 +59,7 @@ export class Images {
   async fill(name: string, digest: string, into: string): Promise<void> {
     if (digest !== EMPTY_DIGEST) {
       await this.#mustHave(name, digest);
+      await this.#local.markUsed(digest);
       checkLayout(name, await this.#local.manifest(digest));
       await copyTree(this.#local.dataPath(digest), into, { reflink: false });
       // Images are the agent's own; workers' users pass through to what is theirs.

@@ -63,7 +63,7 @@ test('it says what it is, then what changes, then everything at each heartbeat',
   assert.equal(hello.type, 'hello');
   assert.deepEqual(hello.workers, [worker]);
   socket.send(JSON.stringify(welcome));
-  socket.send(JSON.stringify({ type: 'desired', workers: [] }));
+  socket.send(JSON.stringify({ type: 'desired', workers: [], images: [] }));
   const beat = await nextMessage(socket);
   assert.deepEqual(beat, { type: 'observed', complete: true, workers: [worker] });
   assert.deepEqual(desired, [[]]);

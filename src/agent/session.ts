@@ -25,7 +25,7 @@ export interface SessionHost {
   observed(): ObservedWorker[];
   diskFreeBytes(): Promise<number | undefined>;
   welcomed(fleet: string): void;
-  desired(workers: readonly DesiredWorker[]): void;
+  desired(workers: readonly DesiredWorker[], images: readonly string[]): void;
 }
 
 interface SessionEnd {
@@ -140,7 +140,9 @@ export class Session {
       heard = true;
       const message = parseMessage(controllerMessageSchema, data);
       if (typeof message === 'string') return socket.close(CLOSE.badMessage, message);
-      if (message.type === 'desired') return this.#host.desired(message.workers);
+      if (message.type === 'desired') {
+        return this.#host.desired(message.workers, message.images);
+      }
       welcomed = true;
       this.#open = true;
       this.#host.welcomed(message.fleet);

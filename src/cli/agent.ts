@@ -3,9 +3,9 @@ import { Command } from 'commander';
 import { readJoinToken, type Agent } from '../agent/agent.ts';
 import { NAME_PATTERN } from '../domain/ids.ts';
 import { defaultDataDir } from '../platform/data-dir.ts';
-import { capacityFor, startFullAgent, startSyntheticAgents } from './agents.ts';
+import { capacityFor, imageSourceOf, startFullAgent, startSyntheticAgents } from './agents.ts';
 import { UsageError } from './errors.ts';
-import { collect, integerOption } from './options.ts';
+import { collect, integerOption, sizeOption } from './options.ts';
 import { defaultHostName, loggerFor, untilAsked } from './serving.ts';
 
 /** What one process may pretend to be. */
@@ -20,6 +20,9 @@ interface RunOptions {
   readonly workers?: number;
   readonly macosVms?: number;
   readonly buildStore?: string;
+  readonly imageRemote?: string;
+  readonly imageRate?: number;
+  readonly imageBudget?: number;
   readonly synthetic?: number;
   readonly verbose?: boolean;
 }
@@ -37,6 +40,9 @@ export function command(): Command {
     .option('--workers <n>', 'workers at once (default: its CPUs, at least 2)', integerOption)
     .option('--macos-vms <n>', 'macOS VMs at once (default: 2 on a Mac)', integerOption)
     .option('--build-store <spec>', 'where builds are kept (default: the best that works)')
+    .option('--image-remote <remote>', 'where images of pools are brought from, ahead of workers')
+    .option('--image-rate <size>', 'bytes a second to bring at most, such as 50MiB', sizeOption)
+    .option('--image-budget <size>', 'room for images; the least used are removed', sizeOption)
     .option('--synthetic <n>', 'pretend n hosts that run NOTHING; for load tests', integerOption)
     .option('--verbose', 'log more')
     .addHelpText(
@@ -95,6 +101,7 @@ async function run(options: RunOptions): Promise<void> {
     agent = await startFullAgent({
       ...{ ...host, buildStore, buildsDir: join(dataDir, 'builds') },
       imageOptions: ['--agent-data', dataDir],
+      ...imageSourceOf(options),
     });
     process.stdout.write(`The agent of host ${name} is ready\n`);
   } else {

@@ -5,14 +5,44 @@ import { MACOS_VMS_PER_HOST, type HostCapacity } from '../domain/host.ts';
 import { SANDBOX_DRIVERS } from '../drivers/sandbox/drivers.ts';
 import { STORE_DRIVERS } from '../drivers/store/drivers.ts';
 import { syntheticVmDrivers, VM_DRIVERS } from '../drivers/vm/drivers.ts';
+import { UsageError } from './errors.ts';
 import { hostBuilder } from './build/host-builder.ts';
 import { entryPoint } from '../platform/entry.ts';
 import { limiter } from '../platform/limiter.ts';
 
 type HostOptions = Omit<
   AgentOptions,
-  'stores' | 'sandboxes' | 'vms' | 'keeper' | 'builds' | 'rebuild'
+  'stores' | 'sandboxes' | 'vms' | 'keeper' | 'builds' | 'rebuild' | 'fetchImages'
 >;
+
+/** Where an agent brings the images of its pools from. */
+export interface ImageSource {
+  readonly remote: string;
+  /** Bytes a second. */
+  readonly rate?: number | undefined;
+  /** Bytes of all images. */
+  readonly budget?: number | undefined;
+}
+
+/** Of the options `--image-remote`, `--image-rate` and `--image-budget`. */
+export function imageSourceOf(options: {
+  imageRemote?: string;
+  imageRate?: number;
+  imageBudget?: number;
+}): { imageSource?: ImageSource } {
+  const { imageRemote: remote, imageRate: rate, imageBudget: budget } = options;
+  if (remote !== undefined) return { imageSource: { remote, rate, budget } };
+  if (rate === undefined && budget === undefined) return {};
+  throw new UsageError('--image-rate and --image-budget need --image-remote');
+}
+
+function syncArguments({ remote, rate, budget }: ImageSource): string[] {
+  return [
+    ...['image', 'sync', remote],
+    ...(rate === undefined ? [] : ['--rate', `${rate}B`]),
+    ...(budget === undefined ? [] : ['--budget', `${budget}B`]),
+  ];
+}
 
 /** Hosts that start at a time in one process. */
 const STARTING = 8;
@@ -24,9 +54,10 @@ export async function startFullAgent(
     readonly buildsDir: string;
     /** How `pomona image` finds this host's data. */
     readonly imageOptions: readonly string[];
+    readonly imageSource?: ImageSource;
   },
 ): Promise<Agent> {
-  const { buildStore, buildsDir, imageOptions, ...host } = options;
+  const { buildStore, buildsDir, imageOptions, imageSource, ...host } = options;
   const program = entryPoint('cli/main');
   const imagesDir = join(options.dataDir, 'images');
   return startAgent({
@@ -36,6 +67,14 @@ export async function startFullAgent(
       file: program.file,
       args: [...program.args, 'image', 'rebuild', '--due', ...imageOptions],
     },
+    ...(imageSource === undefined
+      ? {}
+      : {
+          fetchImages: {
+            file: program.file,
+            args: [...program.args, ...syncArguments(imageSource), ...imageOptions],
+          },
+        }),
     stores: STORE_DRIVERS,
     sandboxes: SANDBOX_DRIVERS,
     vms: VM_DRIVERS,

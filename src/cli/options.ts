@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { parseDuration } from '../protocol/values.ts';
+import { parseDuration, parseSize } from '../protocol/values.ts';
 import { ApiClient } from './api-client.ts';
 import { findConnection } from './connection.ts';
 import { UsageError } from './errors.ts';
@@ -32,6 +32,15 @@ export function durationOption(value: string): number {
   if (ms === undefined)
     throw new UsageError(`expected a duration such as 90s or 30m, not ${value}`);
   return ms;
+}
+
+/** Bytes of an option such as `--rate 50MiB`. */
+export function sizeOption(value: string): number {
+  const bytes = parseSize(value);
+  if (bytes === undefined || bytes <= 0) {
+    throw new UsageError(`expected a size such as 50MiB or 200GiB, not ${value}`);
+  }
+  return bytes;
 }
 
 export function integerOption(value: string): number {

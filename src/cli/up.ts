@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { startController } from '../controller/controller.ts';
-import { capacityFor, startFullAgent } from './agents.ts';
+import { capacityFor, imageSourceOf, startFullAgent } from './agents.ts';
 import {
   configFor,
   controllerOptions,
@@ -42,6 +42,7 @@ async function up(options: ServeOptions): Promise<void> {
       // As `pomona build` on this machine, so that they share what they make.
       buildsDir: join(settings.dataDir, 'builds'),
       imageOptions: ['--data', settings.dataDir],
+      ...imageSourceOf(config.agent),
       labels: config.agent.labels,
       capacity: capacityFor(config.agent),
       log,

@@ -1,6 +1,7 @@
 import type { Pool } from '../domain/pool.ts';
 import { poolFits } from '../domain/scheduling/fit.ts';
 import { buildOf, countQueuedByPool, labelsOf } from '../db/queries/jobs.ts';
+import { listHosts } from '../db/queries/hosts.ts';
 import { deletePool, findPool, listPools, savePool, type PoolRow } from '../db/queries/pools.ts';
 import { countLiveWorkers } from '../db/queries/workers.ts';
 import type { PoolSpec, PoolView } from '../protocol/api/resources.ts';
@@ -24,7 +25,9 @@ export class Pools {
    * pool of the same name made through the API gives way to the file.
    */
   async configure(pools: readonly Pool[], origin: 'config' | 'builtin'): Promise<void> {
-    await change(this.#context, async ({ tx, event }) => {
+    await change(this.#context, async ({ tx, event, host }) => {
+      // They may need other images now.
+      for (const { id } of await listHosts(tx)) host(id);
       const wanted = new Set(pools.map((pool) => pool.name));
       for (const row of await listPools(tx)) {
         if (row.origin === 'api' || wanted.has(row.name)) continue;
@@ -39,7 +42,9 @@ export class Pools {
   }
 
   async apply(spec: PoolSpec): Promise<PoolView> {
-    await change(this.#context, async ({ tx, event }) => {
+    await change(this.#context, async ({ tx, event, host }) => {
+      // They may need other images now.
+      for (const { id } of await listHosts(tx)) host(id);
       const known = await findPool(tx, spec.name);
       if (known?.origin === 'config') {
         throw new ProblemError(
@@ -57,7 +62,9 @@ export class Pools {
   }
 
   async remove(name: string): Promise<void> {
-    await change(this.#context, async ({ tx, event }) => {
+    await change(this.#context, async ({ tx, event, host }) => {
+      // They may need other images now.
+      for (const { id } of await listHosts(tx)) host(id);
       const known = await findPool(tx, name);
       if (known === undefined) throw new ProblemError('not_found', `there is no pool ${name}`);
       if (known.origin !== 'api') {

@@ -31,8 +31,17 @@ export interface HostFacts {
   readonly stores: readonly DriverReport[];
   readonly vms: readonly DriverReport[];
   readonly images: readonly ImageRef[];
+  /** Images that it should have and does not, or has of older content. */
+  readonly imageFetches?: readonly ImageFetch[];
   /** Absent: it builds nothing. */
   readonly builds?: HostBuilds;
+}
+
+/** An image on its way to a host. */
+export interface ImageFetch {
+  readonly name: string;
+  /** How far it is, or why it failed, for people. */
+  readonly detail: string;
 }
 
 /** How many workers a host takes at once. */

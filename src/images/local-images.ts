@@ -23,6 +23,9 @@ const tagSchema = z.strictObject({ digest: z.string() });
  * | `content/HEX/manifest`   | what it holds                                                  |
  * | `content/HEX/data`       | the file or the tree itself, never changed                     |
  * | `content/HEX/files.json` | how the files looked when they were known to be right          |
+ * | `content/HEX/secrets.json` | what was found in it that looks like a secret                |
+ * | `content/HEX/pulled.json` | it came from a remote, and can be brought again               |
+ * | `content/HEX/used.json`  | its time: when a worker was made from it last                  |
  * | `incoming/HEX/`          | a pull that is under way or was interrupted                    |
  * | `new/`                   | imports under way                                              |
  *
@@ -140,13 +143,46 @@ export class LocalImages {
     const removed: string[] = [];
     for (const digest of await this.digests()) {
       if (tagged.has(digest) || among?.has(digest) === false) continue;
-      // Out of its place first: a removal that is cut off leaves nothing that looks whole.
-      const dir = await this.newDir();
-      await rename(this.contentDir(digest), join(dir, 'old'));
-      await removeTree(dir);
+      await this.#removeContent(digest);
       removed.push(digest);
     }
     return removed;
+  }
+
+  /** Removes an image with its names. */
+  async remove(digest: string): Promise<void> {
+    for (const tag of await this.tags()) {
+      if (tag.digest === digest) await this.removeTag(tag);
+    }
+    await this.#removeContent(digest);
+  }
+
+  /** Remembers that a remote has it: it can be brought again. */
+  async markPulled(digest: string): Promise<void> {
+    await writeJson(join(this.contentDir(digest), 'pulled.json'), {});
+  }
+
+  async wasPulled(digest: string): Promise<boolean> {
+    return exists(join(this.contentDir(digest), 'pulled.json'));
+  }
+
+  /** Remembers that it is used now. */
+  async markUsed(digest: string): Promise<void> {
+    await writeJson(join(this.contentDir(digest), 'used.json'), {});
+  }
+
+  /** When it was used last, or else came here; wall-clock milliseconds. */
+  async usedAt(digest: string): Promise<number> {
+    const dir = this.contentDir(digest);
+    const used = await stat(join(dir, 'used.json')).catch(() => stat(join(dir, 'manifest')));
+    return used.mtimeMs;
+  }
+
+  /** Out of its place first: a removal that is cut off leaves nothing that looks whole. */
+  async #removeContent(digest: string): Promise<void> {
+    const dir = await this.newDir();
+    await rename(this.contentDir(digest), join(dir, 'old'));
+    await removeTree(dir);
   }
 
   #tagPath({ name, tag }: ImageName): string {

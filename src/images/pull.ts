@@ -10,6 +10,7 @@ import { inParts } from './parts.ts';
 import { planFetch, type Fetch } from './plan-fetch.ts';
 import type { ImageProgress, WorkOptions } from './progress.ts';
 import { ImageError, imageNameText, type ImageName } from './reference.ts';
+import { RateLimit } from './rate-limit.ts';
 import { packKey, type Repository } from './repository.ts';
 import { Seeds } from './seeds.ts';
 import type { Threads } from './work/threads.ts';
@@ -25,6 +26,11 @@ export interface Pulled {
   readonly reusedBytes: number;
 }
 
+export interface PullOptions extends WorkOptions {
+  /** Bytes a second to fetch at most. */
+  readonly bytesPerSecond?: number;
+}
+
 /**
  * Brings an image from a remote. Chunks that this machine has in other images are taken from
  * there, sharing blocks where the file system can; only the rest is fetched. Every chunk written
@@ -36,7 +42,7 @@ export async function pullImage(
   threads: Threads,
   repository: Repository,
   name: ImageName,
-  options: WorkOptions = {},
+  options: PullOptions = {},
 ): Promise<Pulled> {
   const { signal } = options;
   const tag = await repository.tag(name, signal);
@@ -57,6 +63,7 @@ export async function pullImage(
     const fetchedBytes = await fetchAll(assembly, repository, placement, missing, options);
     await assembly.finish();
     await images.adopt(dir, manifest);
+    await images.markPulled(digest);
     await images.setTag(name, digest);
     return { digest, fetchedBytes, reusedBytes };
   } catch (error) {
@@ -104,13 +111,16 @@ async function fetchAll(
   repository: Repository,
   placement: Placement,
   missing: readonly FileChunk[],
-  options: WorkOptions,
+  options: PullOptions,
 ): Promise<number> {
+  const { bytesPerSecond } = options;
+  const rate = bytesPerSecond === undefined ? undefined : new RateLimit(bytesPerSecond);
   const counter = new Counter('download', bytesOf(missing), options);
   let fetchedBytes = 0;
   await inParts(planFetch(missing, placement.chunks), 1, FETCHES, async ([fetch]) => {
     if (fetch === undefined) return;
     options.signal?.throwIfAborted();
+    await rate?.take(fetch.length, options.signal);
     await fetchRange(assembly, repository, placement, fetch, options.signal);
     fetchedBytes += fetch.length;
     counter.add(fetch.chunks.reduce((sum, chunk) => sum + bytesOf(chunk.targets), 0));

@@ -25,3 +25,8 @@ export function parseImageName(text: string): ImageName {
 export function imageNameText({ name, tag }: ImageName): string {
   return `${name}:${tag}`;
 }
+
+/** As pools name it: without the tag when that is `latest`. */
+export function shortImageName({ name, tag }: ImageName): string {
+  return tag === 'latest' ? name : `${name}:${tag}`;
+}

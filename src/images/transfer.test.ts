@@ -203,8 +203,8 @@ test('a push that was interrupted goes on with the packs it had sent', async () 
   await assert.rejects(
     pushImage(places.here, threads, digest, places.repository, v1, {
       signal: stop.signal,
-      progress: ({ doneBytes }) => {
-        if (doneBytes > 120 * MB) stop.abort();
+      progress: ({ phase, doneBytes }) => {
+        if (phase === 'upload' && doneBytes > 120 * MB) stop.abort();
       },
     }),
   );

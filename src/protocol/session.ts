@@ -7,6 +7,7 @@ import {
   digestSchema,
   envNameSchema,
   guestUserSchema,
+  imageNameSchema,
   imageRefSchema,
   labelSchema,
   limitsSchema,
@@ -33,7 +34,7 @@ import {
  *   GET /agent/v1/jobs/{job}/source?epoch=               the job's source
  */
 export const SESSION_PATH = '/agent/v1/session';
-export const SESSION_PROTOCOL = 1;
+export const SESSION_PROTOCOL = 2;
 
 /** WebSocket close codes with a meaning of their own. */
 export const CLOSE = {
@@ -86,6 +87,11 @@ export const hostFactsSchema = z.strictObject({
   stores: z.array(driverReportSchema).max(64).readonly(),
   vms: z.array(driverReportSchema).max(64).readonly(),
   images: z.array(imageRefSchema).max(10_000).readonly(),
+  imageFetches: z
+    .array(z.strictObject({ name: imageNameSchema, detail: z.string().max(1024) }))
+    .max(1_000)
+    .readonly()
+    .exactOptional(),
   builds: z
     .strictObject({ store: nameSchema, hints: z.array(hintSchema).max(MOST_HINTS).readonly() })
     .exactOptional(),
@@ -184,12 +190,21 @@ export const controllerMessageSchema = z.discriminatedUnion('type', [
     hostId: nameSchema,
     heartbeatMs: z.int().positive(),
   }),
-  z.strictObject({ type: z.literal('desired'), workers: z.array(desiredWorkerSchema) }),
+  z.strictObject({
+    type: z.literal('desired'),
+    workers: z.array(desiredWorkerSchema),
+    /** Names of the images that the host should have. */
+    images: z.array(imageNameSchema),
+  }),
 ]);
 
 export type ControllerMessage =
   | Extract<z.output<typeof controllerMessageSchema>, { type: 'welcome' }>
-  | { readonly type: 'desired'; readonly workers: readonly DesiredWorker[] };
+  | {
+      readonly type: 'desired';
+      readonly workers: readonly DesiredWorker[];
+      readonly images: readonly string[];
+    };
 
 /** The message, or what is wrong with it, short enough for a WebSocket's close reason. */
 export function parseMessage<Message>(schema: z.ZodType<Message>, data: Buffer): Message | string {

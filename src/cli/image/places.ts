@@ -26,8 +26,12 @@ than Amazon's is named by AWS_ENDPOINT_URL, or by s3://bucket/prefix?endpoint=ht
 
 /** The images of this host. */
 export function imagesOf(options: ImageOptions): LocalImages {
-  const agentDir = options.agentData ?? join(options.data ?? defaultDataDir(), 'agent');
-  return new LocalImages(join(resolve(agentDir), 'images'));
+  return new LocalImages(join(agentDirOf(options), 'images'));
+}
+
+/** The data directory of this host's agent. */
+export function agentDirOf(options: ImageOptions): string {
+  return resolve(options.agentData ?? join(options.data ?? defaultDataDir(), 'agent'));
 }
 
 /** Calls `work` with a remote, and closes it after. */

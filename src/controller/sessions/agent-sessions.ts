@@ -11,7 +11,7 @@ import {
 } from '../../protocol/session.ts';
 import { change, type Context } from '../context.ts';
 import type { Secrets } from '../secrets.ts';
-import { desiredWorkers } from './desired.ts';
+import { desiredImages, desiredWorkers } from './desired.ts';
 import { observe, type WorkerOutcomes } from './observe.ts';
 
 /** An agent says something at least this often. */
@@ -156,7 +156,8 @@ class AgentSession {
       this.#dirty = false;
       await this.#context.db.flush();
       const workers = await desiredWorkers(this.#context, this.#secrets, this.#host.id);
-      await this.#send({ type: 'desired', workers });
+      const images = await desiredImages(this.#context, this.#host.id);
+      await this.#send({ type: 'desired', workers, images });
     }
   }
 

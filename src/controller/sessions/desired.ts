@@ -1,7 +1,12 @@
+import type { HostFacts } from '../../domain/host.ts';
 import { ownedPrefix } from '../../domain/ids.ts';
 import type { JobOrder } from '../../domain/job.ts';
+import type { Pool } from '../../domain/pool.ts';
+import { wantedImages } from '../../domain/scheduling/fit.ts';
 import type { DesiredWorker } from '../../domain/worker.ts';
+import { findHost } from '../../db/queries/hosts.ts';
 import { findJob, payloadOf } from '../../db/queries/jobs.ts';
+import { listPools } from '../../db/queries/pools.ts';
 import { liveWorkersOfHost, specOf, type WorkerRow } from '../../db/queries/workers.ts';
 import type { Context } from '../context.ts';
 import type { Secrets } from '../secrets.ts';
@@ -25,6 +30,14 @@ export async function desiredWorkers(
     });
   }
   return desired;
+}
+
+/** Names of the images that a host should have, as its agent is told. */
+export async function desiredImages({ db }: Context, hostId: string): Promise<string[]> {
+  const host = await findHost(db, hostId);
+  if (host === undefined || host.facts === null) return [];
+  const pools = (await listPools(db)).map((row) => JSON.parse(row.spec) as Pool);
+  return wantedImages(pools, JSON.parse(host.facts) as HostFacts);
 }
 
 /** The owned name of all that exists of a worker outside the database. */

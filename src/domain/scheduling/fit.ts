@@ -95,6 +95,16 @@ export function needsMacosSlot(spec: WorkerSpec): boolean {
   return spec.kind === 'vm' && spec.guest === 'macos';
 }
 
+/** Images that a host needs for the pools whose workers may be made on it. */
+export function wantedImages(pools: readonly Pool[], facts: HostFacts): string[] {
+  const labels = hostLabels(facts);
+  const names = pools
+    .filter((pool) => pool.hostLabels.every((label) => labels.includes(label)))
+    .filter((pool) => pool.kind !== 'vm' || chooseDriver('vm', facts.vms, pool.vm).fits)
+    .map((pool) => pool.image);
+  return [...new Set(names)].filter((name) => name !== EMPTY_IMAGE).toSorted();
+}
+
 /** Labels of a host: its own, and what its facts imply, such as `macos`, `macos-15`, `arm64`. */
 export function hostLabels(facts: HostFacts): string[] {
   return [
@@ -111,11 +121,10 @@ export function hostLabels(facts: HostFacts): string[] {
 export function specFor(pool: Pool, facts: HostFacts): Fit<{ spec: WorkerSpec }> {
   const image = facts.images.find((candidate) => candidate.name === pool.image);
   if (image === undefined) {
-    return no(
-      pool.image === EMPTY_IMAGE
-        ? 'its agent offers no empty image'
-        : `it has no image ${pool.image}; \`pomona image import ${pool.image} DIR\` there`,
-    );
+    if (pool.image === EMPTY_IMAGE) return no('its agent offers no empty image');
+    const fetch = facts.imageFetches?.find(({ name }) => name === pool.image);
+    const detail = fetch?.detail ?? `\`pomona image import ${pool.image} DIR\` there`;
+    return no(`it has no image ${pool.image}; ${detail}`);
   }
   const common = { pool: pool.name, image, limits: pool.limits };
   if (pool.kind === 'vm') {

@@ -92,6 +92,14 @@ export const configSchema = z.strictObject({
         .max(2)
         .exactOptional()
         .describe('macOS VMs it takes at once; at most 2'),
+      imageRemote: z
+        .string()
+        .exactOptional()
+        .describe('Where it brings images of pools from, such as s3://images/macs'),
+      imageRate: sizeSchema.exactOptional().describe('Bytes a second to bring at most'),
+      imageBudget: sizeSchema
+        .exactOptional()
+        .describe('Room for images; the least used that were brought are removed'),
     })
     .prefault({})
     .describe('The local agent of `pomona up`'),
