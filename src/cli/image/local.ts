@@ -1,20 +1,25 @@
 import { resolve } from 'node:path';
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { diffImages } from '../../images/diff.ts';
-import { exportImage } from '../../images/export.ts';
+import { exportAs, type ExportFormat } from '../../images/export.ts';
 import { imageSize, type Manifest } from '../../images/format/manifest.ts';
 import { importImage } from '../../images/import.ts';
 import { imageNameText, parseImageName } from '../../images/reference.ts';
 import { verifyImage } from '../../images/verify.ts';
 import { ExitError } from '../errors.ts';
 import { printJson, printTable, size } from '../output.ts';
+import { importFromRegistry } from './import-from-registry.ts';
+import { importPath } from './import-file.ts';
 import { imagesOf, withImages, withThreads, type ImageOptions } from './places.ts';
 import { progressLine } from './progress.ts';
+
+const OCI = 'oci://';
 
 /** The commands that need no remote. */
 export function addLocalCommands(image: Command): void {
   withImages(image.command('import <name> <path>'))
-    .description('make an image of a disk, a VM bundle or a directory')
+    .description('make an image of a disk, a VM bundle, a directory, or an image that Tart pushed')
+    .option('--as-is', 'take a zip or qcow2 file as it is, not what is in it')
     .addHelpText(
       'after',
       `
@@ -22,32 +27,61 @@ NAME is a name, or NAME:TAG; without a tag it is \`latest\`. An image for sandbo
 that holds \`home\`, \`prefix\` or both. The host's agent sees it at once, running or not. The same
 name imported again gives new workers the new content.
 
+Of a zip file, such as that of a .macvm, the content becomes the image, without the directory that all
+of it is in; of a qcow2 disk the raw content, so that versions share their chunks.
+
+With oci:// PATH is an image that Tart pushed to a registry; the credentials are those of \`docker login\`.
+An import that was interrupted goes on with the layers it had fetched.
+
 Examples:
   pomona image import ocaml-5 ./macos-homebrew-ocaml-5
-  pomona image import macos-15:2026-01 ~/.tart/vms/macos-15`,
+  pomona image import macos-15:2026-01 ~/.tart/vms/macos-15
+  pomona image import macos-15 oci://ghcr.io/cirruslabs/macos-sequoia-base:latest`,
     )
-    .action(async (text: string, path: string, options: ImageOptions) => {
+    .action(async (text: string, path: string, options: ImageOptions & { asIs?: boolean }) => {
       const name = parseImageName(text);
       const line = progressLine(options.json);
-      const { digest, manifest } = await withThreads((threads, signal) =>
-        importImage(imagesOf(options), threads, name, resolve(path), {
-          signal,
-          progress: line.update,
-        }),
-      ).finally(line.end);
+      const images = imagesOf(options);
+      const { digest, manifest } = await withThreads((threads, signal) => {
+        const work = { signal, progress: line.update };
+        return path.startsWith(OCI)
+          ? importFromRegistry(images, threads, name, path.slice(OCI.length), work)
+          : options.asIs === true
+            ? importImage(images, threads, name, resolve(path), work)
+            : importPath(images, threads, name, resolve(path), work);
+      }).finally(line.end);
       if (options.json === true) return printJson({ ...name, digest, ...summary(manifest) });
       process.stdout.write(`${imageNameText(name)} is ${digest}\n`);
     });
 
   withImages(image.command('export <name> <path>'))
     .description('write an image to a path that does not exist yet')
-    .action(async (text: string, path: string, options: ImageOptions) => {
-      const images = imagesOf(options);
-      const digest = await images.resolve(text);
-      await exportImage(images, digest, resolve(path));
-      if (options.json === true) return printJson({ digest, path: resolve(path) });
-      process.stdout.write(`${text} is now at ${path}\n`);
-    });
+    .addOption(
+      new Option(
+        '--format <format>',
+        'qcow2 for disks, zip for trees; default: what it is',
+      ).choices(['qcow2', 'zip']),
+    )
+    .addHelpText(
+      'after',
+      `
+Examples:
+  pomona image export macos-15 ./macos-15
+  pomona image export macos-15 "macOS 15.macvm.zip" --format zip
+  pomona image export debian-12 debian-12.qcow2 --format qcow2`,
+    )
+    .action(
+      async (text: string, path: string, options: ImageOptions & { format?: ExportFormat }) => {
+        const images = imagesOf(options);
+        const digest = await images.resolve(text);
+        const line = progressLine(options.json);
+        await exportAs(images, digest, resolve(path), options.format, {
+          progress: line.update,
+        }).finally(line.end);
+        if (options.json === true) return printJson({ digest, path: resolve(path) });
+        process.stdout.write(`${text} is now at ${path}\n`);
+      },
+    );
 
   withImages(image.command('show <name>'))
     .description('what an image holds')

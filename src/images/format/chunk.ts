@@ -13,7 +13,16 @@ const ZEROS = Buffer.alloc(CHUNK_BYTES);
 
 /** The id of a chunk's bytes, at most `CHUNK_BYTES` of them. */
 export function chunkId(bytes: Buffer): Buffer {
-  return bytes.equals(ZEROS.subarray(0, bytes.length)) ? ZERO_ID : hash('sha256', bytes, 'buffer');
+  return isZeros(bytes) ? ZERO_ID : hash('sha256', bytes, 'buffer');
+}
+
+/** Whether bytes, however many, are all zeros. */
+export function isZeros(bytes: Buffer): boolean {
+  for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+    const part = bytes.subarray(at, at + CHUNK_BYTES);
+    if (!part.equals(ZEROS.subarray(0, part.length))) return false;
+  }
+  return true;
 }
 
 export function isZeroId(id: Uint8Array): boolean {

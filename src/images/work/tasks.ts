@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { readSync, writeSync } from 'node:fs';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { unpackSlice } from '../formats/tart-slice.ts';
 import { findSecrets, type SecretMatch } from '../secrets/find.ts';
 import { LONGEST_MATCH } from '../secrets/rules.ts';
 import { CHUNK_BYTES, chunkId, ID_BYTES, isZeroId, ZERO_ID } from '../format/chunk.ts';
@@ -205,5 +206,5 @@ function writeWhole(fd: number, bytes: Buffer, offset: number): void {
   }
 }
 
-export const TASKS = { scan, search, compress, store, check, copy } as const;
+export const TASKS = { scan, search, unpackSlice, compress, store, check, copy } as const;
 export type Tasks = typeof TASKS;

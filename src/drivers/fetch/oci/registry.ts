@@ -51,6 +51,15 @@ class RegistryFetcher implements Fetcher {
   }
 }
 
+/** An image's parts in a registry, with the tag or digest that is meant. Throws `FetchError`. */
+export function openRegistry(
+  ref: string,
+  cacheDir: string,
+): { readonly source: ImageSource; readonly reference: string } {
+  const image = refOf(ref);
+  return { source: new RegistrySource(image, cacheDir), reference: image.reference };
+}
+
 function refOf(ref: string): RegistryRef {
   const image = parseRegistryRef(ref);
   if (image !== undefined) return image;
