@@ -217,8 +217,9 @@ class ParallelsVms extends SshVms implements VmDriver {
   async #climb(name: string, record: VmRecord, signal: AbortSignal): Promise<void> {
     const whyGone = async () => {
       if ((await this.#records.find(name)) === undefined) return 'it was destroyed';
+      // When Parallels does not answer, nothing is known.
       const state = await this.#stateIn(record.id);
-      return state === 'stopped' || state === undefined ? 'the guest shut down' : undefined;
+      return state === 'stopped' ? 'the guest shut down' : undefined;
     };
     const runs = {
       ...({ name: 'process', timeoutMs: this.#timeouts.process } as const),
