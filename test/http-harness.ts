@@ -98,6 +98,7 @@ export class HttpHarness extends EventEmitter<{ idle: [] }> {
         artifactStored: async (artifact) => {
           this.stored.set(`${artifact.jobId} ${artifact.path}`, artifact);
         },
+        imageTurns: async () => ({ turns: [], peers: [] }),
         sourceOf: async () => this.source,
       },
       authenticate: async (bearer) => PRINCIPALS[bearer],

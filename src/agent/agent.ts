@@ -6,6 +6,8 @@ import type { DesiredWorker, ObservedWorker, WorkerSpec } from '../domain/worker
 import type { SandboxDriver } from '../drivers/sandbox/sandbox.ts';
 import type { StoreDriver } from '../drivers/store/store.ts';
 import type { VmDriverEntry } from '../drivers/vm/vm.ts';
+import { LocalImages } from '../images/local-images.ts';
+import { PeerServer } from '../images/peers/peer-server.ts';
 import { readJson, writeJson } from '../platform/atomic-file.ts';
 import { Backoff } from '../platform/backoff.ts';
 import { lockDirectory } from '../platform/directory-lock.ts';
@@ -44,6 +46,8 @@ export interface AgentOptions {
   readonly rebuild?: RebuildProgram;
   /** Absent: this host brings no images by itself. */
   readonly fetchImages?: FetchProgram;
+  /** Where it gives chunks of its images to other hosts; absent: it does not. */
+  readonly peerListen?: PeerListen;
   readonly log: Logger;
   /** What this process is called when it is found to hold the data directory. */
   readonly program: string;
@@ -60,6 +64,14 @@ interface Credential {
   readonly hostId: string;
   readonly fleet: string;
   readonly credential: string;
+}
+
+export interface PeerListen {
+  readonly host: string;
+  /** 0: any that is free. */
+  readonly port: number;
+  /** What other hosts reach it by, when that is another than `host` and the port it got. */
+  readonly address?: string;
 }
 
 /** Starts the agent of one host: adopts what is there, then does what the controller wants. */
@@ -141,6 +153,8 @@ class RunningAgent {
   #session: Session | undefined;
   #rebuilds: Rebuilds | undefined;
   #fetches: ImageFetches | undefined;
+  #peerKey: Buffer | undefined;
+  #peering: Promise<PeerServer | undefined> | undefined;
   readonly #stopWatching = new AbortController();
   readonly #over = Promise.withResolvers<void>();
   readonly done: Promise<void> = this.#over.promise;
@@ -189,7 +203,12 @@ class RunningAgent {
     const { dir } = this.#images;
     if (rebuild !== undefined) this.#rebuilds = new Rebuilds(dir, rebuild, log);
     if (fetchImages !== undefined) {
-      this.#fetches = new ImageFetches(dir, fetchImages, log, (imageFetches) => {
+      const sharing = {
+        turns: (names: readonly string[]) =>
+          this.#client.imageTurns(names, this.#stopWatching.signal),
+        key: () => this.#peerKey,
+      };
+      this.#fetches = new ImageFetches(dir, fetchImages, log, sharing, (imageFetches) => {
         this.#facts = { ...this.#facts, imageFetches };
         this.#session?.factsChanged();
       });
@@ -202,7 +221,7 @@ class RunningAgent {
         facts: () => this.#facts,
         observed: () => this.#observed(),
         diskFreeBytes: () => this.#diskFree(),
-        welcomed: (fleet) => this.#welcomed(fleet),
+        welcomed: (fleet, peerKey) => this.#welcomed(fleet, peerKey),
         desired: (workers, images) => {
           this.#fetches?.want(images);
           this.#desired(workers);
@@ -218,6 +237,7 @@ class RunningAgent {
     this.#session?.close();
     await this.#rebuilds?.close();
     this.#fetches?.close();
+    await (await this.#peering)?.close();
     await Promise.all([...this.#workers.values()].map((worker) => worker.close()));
     await this.#session?.done.catch(() => undefined);
   }
@@ -239,8 +259,15 @@ class RunningAgent {
     return [...this.#workers.values()].map((worker) => worker.observed);
   }
 
-  #welcomed(fleet: string): void {
-    if (fleet === this.#credential.fleet) return;
+  #welcomed(fleet: string, peerKey: Buffer): void {
+    if (fleet === this.#credential.fleet) {
+      this.#peerKey ??= peerKey;
+      this.#peering ??= this.#listenForPeers(peerKey).catch((error: unknown) => {
+        this.#options.log.log('error', 'no images are given to other hosts', { error });
+        return undefined;
+      });
+      return;
+    }
     this.#session?.close();
     this.#over.reject(
       new Error(
@@ -248,6 +275,16 @@ class RunningAgent {
           `remove ${join(this.#options.dataDir, 'credential.json')} and join again to move it`,
       ),
     );
+  }
+
+  async #listenForPeers(key: Buffer): Promise<PeerServer | undefined> {
+    const { peerListen } = this.#options;
+    if (peerListen === undefined) return undefined;
+    const server = await PeerServer.listen(new LocalImages(this.#images.dir), key, peerListen);
+    const peer = peerListen.address ?? `${peerListen.host}:${server.port}`;
+    this.#facts = { ...this.#facts, peer };
+    this.#session?.factsChanged();
+    return server;
   }
 
   #desired(desired: readonly DesiredWorker[]): void {

@@ -5,6 +5,7 @@ import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { limiter } from '../platform/limiter.ts';
+import { IMAGE_TURNS_PATH, imageTurnsSchema, type ImageTurns } from '../protocol/image-turns.ts';
 import { joinResponseSchema, JOIN_PATH } from '../protocol/join.ts';
 import { problemSchema, type Problem } from '../protocol/problem.ts';
 
@@ -135,6 +136,16 @@ export class ControllerClient {
       await rm(temporary, { force: true });
       throw error;
     }
+  }
+
+  /** Whose turn it is to bring images, and who gives chunks of them. */
+  async imageTurns(images: readonly string[], signal: AbortSignal): Promise<ImageTurns> {
+    const patience = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]);
+    const body = JSON.stringify({ images });
+    const headers = { 'content-type': 'application/json' };
+    const url = this.#url(IMAGE_TURNS_PATH, {});
+    const response = await this.#fetch(url, { method: 'POST', body, headers, signal: patience });
+    return imageTurnsSchema.parse(await response.json());
   }
 
   #url(path: string, query: Record<string, string>): URL {

@@ -15,7 +15,7 @@ const facts: HostFacts = {
   ...{ sandboxes: [], stores: [], vms: [], images: [] },
 };
 const worker: ObservedWorker = { id: 'w-1', epoch: 1, state: 'ready' };
-const welcome = { type: 'welcome', fleet: 'f1', hostId: 'h-1', heartbeatMs: 20 };
+const welcome = { type: 'welcome', fleet: 'f1', hostId: 'h-1', heartbeatMs: 20, peerKey: '' };
 
 let server: WebSocketServer;
 let session: Session;

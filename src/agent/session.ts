@@ -24,7 +24,7 @@ export interface SessionHost {
   facts(): HostFacts;
   observed(): ObservedWorker[];
   diskFreeBytes(): Promise<number | undefined>;
-  welcomed(fleet: string): void;
+  welcomed(fleet: string, peerKey: Buffer): void;
   desired(workers: readonly DesiredWorker[], images: readonly string[]): void;
 }
 
@@ -145,7 +145,7 @@ export class Session {
       }
       welcomed = true;
       this.#open = true;
-      this.#host.welcomed(message.fleet);
+      this.#host.welcomed(message.fleet, Buffer.from(message.peerKey, 'base64'));
       clearInterval(heartbeat);
       heartbeat = setInterval(() => {
         if (!heard) {

@@ -3,7 +3,13 @@ import { Command } from 'commander';
 import { readJoinToken, type Agent } from '../agent/agent.ts';
 import { NAME_PATTERN } from '../domain/ids.ts';
 import { defaultDataDir } from '../platform/data-dir.ts';
-import { capacityFor, imageSourceOf, startFullAgent, startSyntheticAgents } from './agents.ts';
+import {
+  capacityFor,
+  imageSourceOf,
+  peerListenOf,
+  startFullAgent,
+  startSyntheticAgents,
+} from './agents.ts';
 import { UsageError } from './errors.ts';
 import { collect, integerOption, sizeOption } from './options.ts';
 import { defaultHostName, loggerFor, untilAsked } from './serving.ts';
@@ -23,6 +29,8 @@ interface RunOptions {
   readonly imageRemote?: string;
   readonly imageRate?: number;
   readonly imageBudget?: number;
+  readonly peerListen?: string;
+  readonly peerAddress?: string;
   readonly synthetic?: number;
   readonly verbose?: boolean;
 }
@@ -43,6 +51,8 @@ export function command(): Command {
     .option('--image-remote <remote>', 'where images of pools are brought from, ahead of workers')
     .option('--image-rate <size>', 'bytes a second to bring at most, such as 50MiB', sizeOption)
     .option('--image-budget <size>', 'room for images; the least used are removed', sizeOption)
+    .option('--peer-listen <host:port>', 'give images to other hosts of the fleet there')
+    .option('--peer-address <host:port>', 'what they reach it by, when that is another')
     .option('--synthetic <n>', 'pretend n hosts that run NOTHING; for load tests', integerOption)
     .option('--verbose', 'log more')
     .addHelpText(
@@ -102,6 +112,7 @@ async function run(options: RunOptions): Promise<void> {
       ...{ ...host, buildStore, buildsDir: join(dataDir, 'builds') },
       imageOptions: ['--agent-data', dataDir],
       ...imageSourceOf(options),
+      ...peerListenOf(options),
     });
     process.stdout.write(`The agent of host ${name} is ready\n`);
   } else {

@@ -1,6 +1,6 @@
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { startAgent, type Agent, type AgentOptions } from '../agent/agent.ts';
+import { startAgent, type Agent, type AgentOptions, type PeerListen } from '../agent/agent.ts';
 import { MACOS_VMS_PER_HOST, type HostCapacity } from '../domain/host.ts';
 import { SANDBOX_DRIVERS } from '../drivers/sandbox/drivers.ts';
 import { STORE_DRIVERS } from '../drivers/store/drivers.ts';
@@ -34,6 +34,29 @@ export function imageSourceOf(options: {
   if (remote !== undefined) return { imageSource: { remote, rate, budget } };
   if (rate === undefined && budget === undefined) return {};
   throw new UsageError('--image-rate and --image-budget need --image-remote');
+}
+
+/** Of the options `--peer-listen` and `--peer-address`. */
+export function peerListenOf(options: { peerListen?: string; peerAddress?: string }): {
+  peerListen?: PeerListen;
+} {
+  const { peerListen, peerAddress: address } = options;
+  if (peerListen === undefined) {
+    if (address === undefined) return {};
+    throw new UsageError('--peer-address needs --peer-listen');
+  }
+  const [, host = '', port] = /^(.+):(\d{1,5})$/.exec(peerListen) ?? [];
+  const isAny = ['0.0.0.0', '[::]', '*'].includes(host);
+  if (port === undefined || Number(port) > 65_535) {
+    throw new UsageError(`--peer-listen expects HOST:PORT, not ${peerListen}`);
+  }
+  if (isAny && address === undefined) {
+    throw new UsageError(
+      `--peer-listen ${peerListen} needs --peer-address, by which others reach it`,
+    );
+  }
+  const listen = { host: host.replace(/^\[|\]$/g, ''), port: Number(port) };
+  return { peerListen: address === undefined ? listen : { ...listen, address } };
 }
 
 function syncArguments({ remote, rate, budget }: ImageSource): string[] {

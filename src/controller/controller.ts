@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { hkdfSync, randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Registry } from 'prom-client';
@@ -20,6 +20,7 @@ import { handlersOf } from './handlers.ts';
 import { Hosts } from './hosts.ts';
 import { createServer } from './http/server.ts';
 import { deliveryPort, eventsPort, jobsPort } from './http-ports.ts';
+import { ImageTurnTaking } from './image-turns.ts';
 import { Jobs } from './jobs.ts';
 import { LogStore } from './logs/log-store.ts';
 import { registerFleetMetrics } from './metrics.ts';
@@ -84,10 +85,12 @@ async function start(
     fleet,
   };
   const auth = new Auth(context);
-  const secrets = new Secrets(context, await loadSecretsKey(join(dir, 'secrets.key')));
+  const key = await loadSecretsKey(join(dir, 'secrets.key'));
+  const secrets = new Secrets(context, key);
   const backoffs = new Backoffs(context.clock);
-  const sessions = new AgentSessions(context, secrets, backoffs);
+  const sessions = new AgentSessions(context, secrets, backoffs, peerKeyOf(key));
   undo.push(() => sessions.close());
+  const imageTurns = new ImageTurnTaking(context, (hostId) => sessions.link(hostId));
   const pools = new Pools(context);
   await pools.configure(options.pools, 'config');
   await ensureAdminToken(auth, options.dataDir);
@@ -125,6 +128,7 @@ async function start(
     events: eventsPort(context),
     agents: {
       ...deliveryPort(context),
+      imageTurns: (hostId, images) => imageTurns.take(hostId, images),
       onSession: (socket, host) => sessions.attach(socket, host),
       join: (token, { name }) => auth.join(token, name, (hostId) => sessions.link(hostId).online),
     },
@@ -185,4 +189,9 @@ async function ensureAdminToken(auth: Auth, dataDir: string): Promise<void> {
   }
   const { token } = await auth.createToken({ name: 'admin', role: 'admin', ttlMs: undefined });
   await writeFileAtomic(path, `${token}\n`, { mode: 0o600, flush: true });
+}
+
+/** What hosts of the fleet prove themselves by to each other; it comes with their sessions. */
+function peerKeyOf(key: Buffer): Buffer {
+  return Buffer.from(hkdfSync('sha256', key, '', 'pomona peers', 32));
 }

@@ -31,6 +31,8 @@ export interface HostFacts {
   readonly stores: readonly DriverReport[];
   readonly vms: readonly DriverReport[];
   readonly images: readonly ImageRef[];
+  /** `HOST:PORT` at which it gives chunks of its images to other hosts. */
+  readonly peer?: string;
   /** Images that it should have and does not, or has of older content. */
   readonly imageFetches?: readonly ImageFetch[];
   /** Absent: it builds nothing. */

@@ -34,3 +34,16 @@ export function* chunksOf(manifest: Manifest): Generator<FileChunk, void> {
     }
   }
 }
+
+/** Chunks that follow each other in a file together, at most so many. */
+export function runsOf(chunks: readonly FileChunk[], most: number): FileChunk[][] {
+  const runs: FileChunk[][] = [];
+  for (const chunk of chunks) {
+    const run = runs.at(-1);
+    const last = run?.at(-1);
+    const follows = last?.entry === chunk.entry && last.index + 1 === chunk.index;
+    if (run !== undefined && follows && run.length < most) run.push(chunk);
+    else runs.push([chunk]);
+  }
+  return runs;
+}

@@ -1,12 +1,13 @@
 import { join } from 'node:path';
 import { lockDirectory } from '../platform/directory-lock.ts';
 import { Assembly } from './assembly.ts';
-import { imageSize } from './format/manifest.ts';
-import { isZeroId } from './format/chunk.ts';
+import { imageSize, type Manifest } from './format/manifest.ts';
+import { CHUNK_BYTES, isZeroId } from './format/chunk.ts';
 import type { Placement } from './format/placement.ts';
 import type { LocalImages } from './local-images.ts';
-import { bytesOf, idOf, lengthOf, type FileChunk } from './chunks.ts';
+import { bytesOf, idOf, lengthOf, runsOf, type FileChunk } from './chunks.ts';
 import { inParts } from './parts.ts';
+import { MOST_CHUNKS, type ChunkSource } from './peers/chunk-source.ts';
 import { planFetch, type Fetch } from './plan-fetch.ts';
 import type { ImageProgress, WorkOptions } from './progress.ts';
 import { ImageError, imageNameText, type ImageName } from './reference.ts';
@@ -22,6 +23,8 @@ export interface Pulled {
   readonly digest: string;
   /** Stored bytes that came from the remote. */
   readonly fetchedBytes: number;
+  /** Bytes that came from other hosts. */
+  readonly peerBytes: number;
   /** Bytes of files that were here already: in other images, or from an earlier try. */
   readonly reusedBytes: number;
 }
@@ -29,6 +32,8 @@ export interface Pulled {
 export interface PullOptions extends WorkOptions {
   /** Bytes a second to fetch at most. */
   readonly bytesPerSecond?: number;
+  /** Asked before the remote. */
+  readonly peers?: ChunkSource;
 }
 
 /**
@@ -49,7 +54,7 @@ export async function pullImage(
   const { digest } = tag;
   if (await images.has(digest)) {
     await images.setTag(name, digest);
-    return { digest, fetchedBytes: 0, reusedBytes: tag.size };
+    return { digest, fetchedBytes: 0, peerBytes: 0, reusedBytes: tag.size };
   }
   const manifest = await repository.manifest(tag, signal);
   const placement = await repository.placement(tag, signal);
@@ -60,12 +65,14 @@ export async function pullImage(
     const seeds = await Seeds.find(images, name.name);
     const missing = await copyLocal(assembly, seeds, await assembly.begin(seeds), options);
     const reusedBytes = imageSize(manifest) - bytesOf(missing);
-    const fetchedBytes = await fetchAll(assembly, repository, placement, missing, options);
+    const left = await fetchFromPeers(assembly, manifest, digest, missing, options);
+    const fetchedBytes = await fetchAll(assembly, repository, placement, left, options);
+    const peerBytes = bytesOf(missing) - bytesOf(left);
     await assembly.finish();
     await images.adopt(dir, manifest);
     await images.markPulled(digest);
     await images.setTag(name, digest);
-    return { digest, fetchedBytes, reusedBytes };
+    return { digest, fetchedBytes, peerBytes, reusedBytes };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error;
@@ -105,6 +112,45 @@ function missingOf({
   return chunks.map((chunk) => chunk.missing);
 }
 
+/** Returns what no peer gave. */
+async function fetchFromPeers(
+  assembly: Assembly,
+  manifest: Manifest,
+  digest: string,
+  missing: readonly FileChunk[],
+  options: PullOptions,
+): Promise<readonly FileChunk[]> {
+  const { peers, signal } = options;
+  if (peers?.has(digest) !== true) return missing;
+  const numbers = new Map(manifest.entries.map((entry, number) => [entry, number]));
+  const left: FileChunk[] = [];
+  const rate = rateOf(options);
+  const counter = new Counter('download', bytesOf(missing), options);
+  await inParts(runsOf(missing, MOST_CHUNKS), 1, FETCHES, async ([run]) => {
+    const [first] = run ?? [];
+    if (run === undefined || first === undefined) return;
+    signal?.throwIfAborted();
+    const length = bytesOf(run);
+    await rate?.take(length, signal);
+    const entry = numbers.get(first.entry) ?? 0;
+    const range = { digest, entry, first: first.index, count: run.length, length };
+    const data = await peers.get(range, signal);
+    const stored = run.map((chunk, index) => {
+      const bytes = lengthOf(chunk);
+      return { at: index * CHUNK_BYTES, stored: bytes, length: bytes, targets: [chunk] as const };
+    });
+    const ids = Buffer.concat(run.map(idOf));
+    const damaged = data === undefined ? 0 : await assembly.store(data, stored, ids);
+    if (damaged === undefined) counter.add(length);
+    else left.push(...run);
+  });
+  return left;
+}
+
+function rateOf({ bytesPerSecond }: PullOptions): RateLimit | undefined {
+  return bytesPerSecond === undefined ? undefined : new RateLimit(bytesPerSecond);
+}
+
 /** Returns the bytes that came. */
 async function fetchAll(
   assembly: Assembly,
@@ -113,8 +159,7 @@ async function fetchAll(
   missing: readonly FileChunk[],
   options: PullOptions,
 ): Promise<number> {
-  const { bytesPerSecond } = options;
-  const rate = bytesPerSecond === undefined ? undefined : new RateLimit(bytesPerSecond);
+  const rate = rateOf(options);
   const counter = new Counter('download', bytesOf(missing), options);
   let fetchedBytes = 0;
   await inParts(planFetch(missing, placement.chunks), 1, FETCHES, async ([fetch]) => {

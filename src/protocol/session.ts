@@ -13,6 +13,7 @@ import {
   limitsSchema,
   nameSchema,
 } from './values.ts';
+import { peerAddressSchema } from './image-turns.ts';
 
 /**
  * The agent session: one WebSocket at `/agent/v1/session`, opened by the agent with its host
@@ -87,6 +88,7 @@ export const hostFactsSchema = z.strictObject({
   stores: z.array(driverReportSchema).max(64).readonly(),
   vms: z.array(driverReportSchema).max(64).readonly(),
   images: z.array(imageRefSchema).max(10_000).readonly(),
+  peer: peerAddressSchema.exactOptional(),
   imageFetches: z
     .array(z.strictObject({ name: imageNameSchema, detail: z.string().max(1024) }))
     .max(1_000)
@@ -189,6 +191,8 @@ export const controllerMessageSchema = z.discriminatedUnion('type', [
     fleet: nameSchema,
     hostId: nameSchema,
     heartbeatMs: z.int().positive(),
+    /** What hosts of the fleet prove themselves by to each other: 32 bytes in base64. */
+    peerKey: z.base64(),
   }),
   z.strictObject({
     type: z.literal('desired'),

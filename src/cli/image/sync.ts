@@ -1,11 +1,15 @@
 import { glob, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Command } from 'commander';
+import { text } from 'node:stream/consumers';
+import { Option, type Command } from 'commander';
+import { z } from 'zod';
 import { evictImages } from '../../images/evict.ts';
 import type { LocalImages } from '../../images/local-images.ts';
 import { imageNameText, parseImageName, shortImageName } from '../../images/reference.ts';
+import { Peers } from '../../images/peers/peers.ts';
 import { syncImages, type Synced } from '../../images/sync.ts';
 import { writeJson } from '../../platform/atomic-file.ts';
+import { imageTurnsSchema } from '../../protocol/image-turns.ts';
 import { ExitError } from '../errors.ts';
 import { sizeOption } from '../options.ts';
 import { printJson, size } from '../output.ts';
@@ -24,6 +28,7 @@ interface SyncOptions extends ImageOptions {
   readonly rate?: number;
   readonly budget?: number;
   readonly status?: string;
+  readonly plan?: string;
 }
 
 export function addSyncCommand(image: Command): void {
@@ -32,6 +37,12 @@ export function addSyncCommand(image: Command): void {
     .option('--rate <size>', 'bytes a second to fetch at most, such as 50MiB', sizeOption)
     .option('--budget <size>', 'then remove pulled images until all take no more', sizeOption)
     .option('--status <file>', 'keep a JSON file that says how far it is')
+    .addOption(
+      new Option(
+        '--plan <file>',
+        'turns and peers as JSON, from the agent; - is standard input',
+      ).hideHelp(),
+    )
     .addHelpText(
       'after',
       `${REMOTE_HELP}
@@ -52,11 +63,15 @@ async function sync(remote: string, names: string[], options: SyncOptions): Prom
   const line = progressLine(options.json);
   const status = new Status(options.status);
   await status.write();
+  const plan = options.plan === undefined ? undefined : await readPlan(options.plan);
+  const peers = plan === undefined ? undefined : new Peers(plan.key, plan.peers);
   const rate = options.rate === undefined ? {} : { bytesPerSecond: options.rate };
   const synced = await withRemote(remote, (repository) =>
     withThreads((threads, signal) =>
       syncImages(images, threads, repository, names, {
         ...{ signal, ...rate },
+        ...(peers === undefined ? {} : { peers }),
+        hasTurn: (name) => plan?.turns.has(shortImageName(name)) ?? true,
         begin: (name) => status.begin(shortImageName(name)),
         progress(progress) {
           line.update(progress);
@@ -64,7 +79,10 @@ async function sync(remote: string, names: string[], options: SyncOptions): Prom
         },
       }),
     ),
-  ).finally(line.end);
+  ).finally(() => {
+    line.end();
+    peers?.close();
+  });
   await status.end(synced);
   const evicted =
     options.budget === undefined
@@ -81,9 +99,13 @@ async function sync(remote: string, names: string[], options: SyncOptions): Prom
   if (failed.length > 0) throw new ExitError(1);
 }
 
-function textOf({ outcome, fetchedBytes, reason, ...name }: Synced, remote: string): string {
+function textOf(
+  { outcome, fetchedBytes, peerBytes, reason, ...name }: Synced,
+  remote: string,
+): string {
   const said = {
-    pulled: `was brought: ${size(fetchedBytes)} fetched`,
+    pulled: `was brought: ${size(fetchedBytes)} fetched${peerBytes > 0 ? `, ${size(peerBytes)} from other hosts` : ''}`,
+    waiting: 'waits for another host that is bringing it',
     current: 'is as in the remote',
     absent: `is not in ${remote}`,
     failed: `failed: ${reason}`,
@@ -106,6 +128,18 @@ async function inUse(
     for (const [digest] of text.matchAll(/sha256:[0-9a-f]{64}/g)) used.add(digest);
   }
   return used;
+}
+
+/** What agents give; see `ImageFetches`. */
+const planSchema = z.strictObject({
+  key: z.base64().transform((text) => Buffer.from(text, 'base64')),
+  turns: z.array(z.string()).transform((names) => new Set(names)),
+  peers: imageTurnsSchema.shape.peers,
+});
+
+async function readPlan(path: string): Promise<z.output<typeof planSchema>> {
+  const content = path === '-' ? await text(process.stdin) : await readFile(path, 'utf8');
+  return planSchema.parse(JSON.parse(content));
 }
 
 const STATUS_EVERY_MS = 1_000;
@@ -140,14 +174,21 @@ class Status {
       if (outcome === 'absent') return [{ name, reason: 'the remote has none of that name' }];
       return outcome === 'failed' ? [{ name, reason: reason ?? '' }] : [];
     });
-    await this.write(failed.map((each) => ({ ...each, name: shortImageName(each.name) })));
+    const waiting = synced.filter(({ outcome }) => outcome === 'waiting').map(shortImageName);
+    await this.write(
+      waiting,
+      failed.map((each) => ({ ...each, name: shortImageName(each.name) })),
+    );
   }
 
-  write(failed: readonly { readonly name: string; readonly reason: string }[] = []): Promise<void> {
+  write(
+    waiting: readonly string[] = [],
+    failed: readonly { readonly name: string; readonly reason: string }[] = [],
+  ): Promise<void> {
     const path = this.#path;
     if (path === undefined) return Promise.resolve();
     const [name, percent] = [this.#name, this.#percent];
-    const record = { ...(name === undefined ? {} : { name, percent }), failed };
+    const record = { ...(name === undefined ? {} : { name, percent }), waiting, failed };
     this.#writing = this.#writing.then(() => writeJson(path, record)).catch(() => undefined);
     return this.#writing;
   }

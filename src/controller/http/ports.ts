@@ -1,3 +1,4 @@
+import type { ImageTurns } from '../../protocol/image-turns.ts';
 import type { IncomingMessage } from 'node:http';
 import type { Registry } from 'prom-client';
 import type { WebSocket } from 'ws';
@@ -50,6 +51,8 @@ export interface AgentsPort {
   authorizeJob(hostId: string, jobId: string, epoch: number): Promise<boolean>;
   /** Records an artifact whose bytes are stored. The same path again replaces the earlier one. */
   artifactStored(artifact: Artifact & { jobId: string; epoch: number }): Promise<void>;
+  /** Whose turn it is to bring these images, and who gives chunks of them. */
+  imageTurns(hostId: string, images: readonly string[]): Promise<ImageTurns>;
   /** Digest of the job's source, if it has one. */
   sourceOf(jobId: string): Promise<string | undefined>;
 }

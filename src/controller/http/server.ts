@@ -4,6 +4,7 @@ import { API_PREFIX, ROUTES } from '../../protocol/api/routes.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import { hasCode } from '../files/file-errors.ts';
 import { mountAgentData } from './agent/data-routes.ts';
+import { mountAgentImages } from './agent/image-routes.ts';
 import { AgentUpgrades } from './agent/upgrade.ts';
 import { mountApi } from './api-routes.ts';
 import type { ServerLimits, ServerOptions } from './ports.ts';
@@ -33,6 +34,7 @@ export function createServer(options: ServerOptions): ControllerServer {
   const upgrades = new AgentUpgrades(serving, app.server);
   mountApi(app, serving);
   mountAgentData(app, serving);
+  mountAgentImages(app, serving);
   mountService(app, serving);
   let url: string | undefined;
   let closed: Promise<void> | undefined;

@@ -30,6 +30,7 @@ export class AgentSessions {
   readonly #context: Context;
   readonly #secrets: Secrets;
   readonly #outcomes: WorkerOutcomes;
+  readonly #peerKey: Buffer;
   readonly #sessions = new Map<string, AgentSession>();
   /** When the last session of a host ended, by the monotonic clock. */
   readonly #endedAt = new Map<string, number>();
@@ -37,7 +38,8 @@ export class AgentSessions {
   readonly #unlisten: () => void;
   readonly #sweep: NodeJS.Timeout;
 
-  constructor(context: Context, secrets: Secrets, outcomes: WorkerOutcomes) {
+  constructor(context: Context, secrets: Secrets, outcomes: WorkerOutcomes, peerKey: Buffer) {
+    this.#peerKey = peerKey;
     this.#context = context;
     this.#secrets = secrets;
     this.#outcomes = outcomes;
@@ -52,7 +54,8 @@ export class AgentSessions {
   /** Takes over a socket that was authenticated as this host's. An earlier session ends. */
   attach(socket: WebSocket, host: { readonly id: string; readonly name: string }): void {
     this.#sessions.get(host.id)?.close(CLOSE.superseded, 'another agent of this host connected');
-    const session = new AgentSession(this.#context, this.#secrets, this.#outcomes, socket, host);
+    const parts = { secrets: this.#secrets, outcomes: this.#outcomes, peerKey: this.#peerKey };
+    const session = new AgentSession(this.#context, parts, socket, host);
     this.#sessions.set(host.id, session);
     socket.once('close', () => {
       if (this.#sessions.get(host.id) !== session) return;
@@ -87,10 +90,15 @@ export class AgentSessions {
   }
 }
 
+interface SessionParts {
+  readonly secrets: Secrets;
+  readonly outcomes: WorkerOutcomes;
+  readonly peerKey: Buffer;
+}
+
 class AgentSession {
   readonly #context: Context;
-  readonly #secrets: Secrets;
-  readonly #outcomes: WorkerOutcomes;
+  readonly #parts: SessionParts;
   readonly #socket: WebSocket;
   readonly #host: { readonly id: string; readonly name: string };
   /** Messages are taken in one after the other. */
@@ -102,14 +110,12 @@ class AgentSession {
 
   constructor(
     context: Context,
-    secrets: Secrets,
-    outcomes: WorkerOutcomes,
+    parts: SessionParts,
     socket: WebSocket,
     host: { readonly id: string; readonly name: string },
   ) {
     this.#context = context;
-    this.#secrets = secrets;
-    this.#outcomes = outcomes;
+    this.#parts = parts;
     this.#socket = socket;
     this.#host = host;
     this.heardAt = context.clock.monotonic();
@@ -155,7 +161,7 @@ class AgentSession {
     while (this.#dirty && this.#socket.readyState === this.#socket.OPEN) {
       this.#dirty = false;
       await this.#context.db.flush();
-      const workers = await desiredWorkers(this.#context, this.#secrets, this.#host.id);
+      const workers = await desiredWorkers(this.#context, this.#parts.secrets, this.#host.id);
       const images = await desiredImages(this.#context, this.#host.id);
       await this.#send({ type: 'desired', workers, images });
     }
@@ -167,7 +173,7 @@ class AgentSession {
     if (message.type === 'hello') return this.#hello(message);
     if (!this.welcomed) return this.close(CLOSE.badMessage, 'expected hello first');
     if (message.facts !== undefined) await this.#saveFacts(message.facts, undefined);
-    await observe(this.#context, this.#outcomes, this.#host.id, message);
+    await observe(this.#context, this.#parts.outcomes, this.#host.id, message);
     await saveHostSeen(this.#context.db, {
       id: this.#host.id,
       now: this.#context.clock.now(),
@@ -183,7 +189,7 @@ class AgentSession {
       );
     }
     await this.#saveFacts(message.facts, message.agentVersion);
-    await observe(this.#context, this.#outcomes, this.#host.id, {
+    await observe(this.#context, this.#parts.outcomes, this.#host.id, {
       complete: true,
       workers: message.workers,
     });
@@ -192,6 +198,7 @@ class AgentSession {
       fleet: this.#context.fleet,
       hostId: this.#host.id,
       heartbeatMs: HEARTBEAT_MS,
+      peerKey: this.#parts.peerKey.toString('base64'),
     });
     this.welcomed = true;
     this.#context.bus.publish({ hosts: new Set(), subjects: new Set([this.#host.name]) });

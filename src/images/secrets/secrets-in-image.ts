@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { readJson, writeJson } from '../../platform/atomic-file.ts';
 import { ChunkTable } from '../chunk-table.ts';
-import { bytesOf, chunksOf, lengthOf, offsetOf, type FileChunk } from '../chunks.ts';
+import { bytesOf, chunksOf, lengthOf, offsetOf, runsOf } from '../chunks.ts';
 import { CHUNK_BYTES, ID_BYTES } from '../format/chunk.ts';
 import type { FileEntry, Manifest } from '../format/manifest.ts';
 import type { LocalImages } from '../local-images.ts';
@@ -97,7 +97,7 @@ async function findByContent(
   const found = new Map<string, Finding>();
   const files = new OpenFiles('r');
   try {
-    await inParts(runsOf(wanted), 1, threads.width, async ([run]) => {
+    await inParts(runsOf(wanted, TASK_CHUNKS), 1, threads.width, async ([run]) => {
       signal?.throwIfAborted();
       const [first, last] = [run?.[0], run?.at(-1)];
       if (first === undefined || last === undefined || run === undefined) return;
@@ -119,19 +119,6 @@ async function findByContent(
   return [...found.values()].toSorted((a, b) =>
     a.path === b.path ? (a.offset ?? 0) - (b.offset ?? 0) : a.path < b.path ? -1 : 1,
   );
-}
-
-/** Chunks that follow each other in a file together, at most `TASK_CHUNKS`. */
-function runsOf(chunks: readonly FileChunk[]): FileChunk[][] {
-  const runs: FileChunk[][] = [];
-  for (const chunk of chunks) {
-    const run = runs.at(-1);
-    const last = run?.at(-1);
-    const follows = last?.entry === chunk.entry && last.index + 1 === chunk.index;
-    if (run !== undefined && follows && run.length < TASK_CHUNKS) run.push(chunk);
-    else runs.push([chunk]);
-  }
-  return runs;
 }
 
 /** Chunks of the images here that were looked through, and hold nothing. */
