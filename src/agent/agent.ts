@@ -2,6 +2,7 @@ import { chmod, mkdir, readFile, readdir, statfs } from 'node:fs/promises';
 import { watch } from 'node:fs';
 import { join } from 'node:path';
 import type { HostCapacity, HostFacts } from '../domain/host.ts';
+import { ownedPrefix } from '../domain/ids.ts';
 import type { DesiredWorker, ObservedWorker, WorkerSpec } from '../domain/worker.ts';
 import type { SandboxDriver } from '../drivers/sandbox/sandbox.ts';
 import type { StoreDriver } from '../drivers/store/store.ts';
@@ -23,6 +24,7 @@ import { Rebuilds, type RebuildProgram } from './rebuilds.ts';
 import type { WorkerRuntime } from './runtime.ts';
 import { SandboxRuntime } from './sandbox-runtime.ts';
 import { Session } from './session.ts';
+import { MacosSlotWatch } from './vms/macos-slots.ts';
 import { VmRuntime } from './vms/vm-runtime.ts';
 import { Worker } from './worker.ts';
 import { workerPaths, type WorkerRecord } from './worker-dir.ts';
@@ -48,6 +50,8 @@ export interface AgentOptions {
   readonly fetchImages?: FetchProgram;
   /** Where it gives chunks of its images to other hosts; absent: it does not. */
   readonly peerListen?: PeerListen;
+  /** A line of shell that reboots the host when a macOS VM slot has leaked and nothing runs on it. */
+  readonly rebootCommand?: string | undefined;
   readonly log: Logger;
   /** What this process is called when it is found to hold the data directory. */
   readonly program: string;
@@ -151,6 +155,8 @@ class RunningAgent {
   readonly #workersDir: string;
   #facts: HostFacts;
   #session: Session | undefined;
+  readonly #vms: VmRuntime;
+  #slots: MacosSlotWatch | undefined;
   #rebuilds: Rebuilds | undefined;
   #fetches: ImageFetches | undefined;
   #peerKey: Buffer | undefined;
@@ -171,6 +177,10 @@ class RunningAgent {
     const dirOf = (worker: { name: string }) => join(this.#workersDir, worker.name);
     const { builds } = options;
     const common = { stores, keeper, dataDir, dirOf, fleet, images: this.#images };
+    this.#vms = new VmRuntime({
+      ...{ ...common, vms, log: options.log },
+      slotRefused: async () => this.#slots?.refused(),
+    });
     this.#runtimes = {
       sandbox: new SandboxRuntime({ ...common, sandboxes }),
       build: new SandboxRuntime({
@@ -178,7 +188,7 @@ class RunningAgent {
         ...(builds === undefined ? {} : { build: builds.place }),
         sandboxes: builds === undefined ? {} : { [BUILD_SANDBOX]: builds.sandbox },
       }),
-      vm: new VmRuntime({ ...common, vms, log: options.log }),
+      vm: this.#vms,
     };
     // Whoever only starts an agent need not listen for its end.
     this.done.catch(() => undefined);
@@ -199,6 +209,7 @@ class RunningAgent {
     }
     for (const runtime of Object.values(this.#runtimes)) await runtime.sweep(names);
     await this.#watchImages();
+    this.#watchSlots();
     const { rebuild, fetchImages, log } = this.#options;
     const { dir } = this.#images;
     if (rebuild !== undefined) this.#rebuilds = new Rebuilds(dir, rebuild, log);
@@ -237,6 +248,7 @@ class RunningAgent {
     this.#session?.close();
     await this.#rebuilds?.close();
     this.#fetches?.close();
+    this.#slots?.close();
     await (await this.#peering)?.close();
     await Promise.all([...this.#workers.values()].map((worker) => worker.close()));
     await this.#session?.done.catch(() => undefined);
@@ -275,6 +287,21 @@ class RunningAgent {
           `remove ${join(this.#options.dataDir, 'credential.json')} and join again to move it`,
       ),
     );
+  }
+
+  #watchSlots(): void {
+    const { capacity, dataDir, rebootCommand, log } = this.#options;
+    if (capacity.macosVms === 0) return;
+    this.#slots = new MacosSlotWatch({
+      ...{ dataDir, rebootCommand, log },
+      drivers: () => this.#vms.drivers(),
+      ownedPrefix: ownedPrefix(this.#credential.fleet),
+      workers: () => [...this.#workers.values()].filter((worker) => !worker.isGone).length,
+      changed: (macosSlots) => {
+        this.#facts = { ...this.#facts, macosSlots };
+        this.#session?.factsChanged();
+      },
+    });
   }
 
   async #listenForPeers(key: Buffer): Promise<PeerServer | undefined> {

@@ -31,6 +31,7 @@ interface RunOptions {
   readonly imageBudget?: number;
   readonly peerListen?: string;
   readonly peerAddress?: string;
+  readonly rebootCommand?: string;
   readonly synthetic?: number;
   readonly verbose?: boolean;
 }
@@ -53,6 +54,7 @@ export function command(): Command {
     .option('--image-budget <size>', 'room for images; the least used are removed', sizeOption)
     .option('--peer-listen <host:port>', 'give images to other hosts of the fleet there')
     .option('--peer-address <host:port>', 'what they reach it by, when that is another')
+    .option('--reboot-command <line>', 'reboots the host when a macOS VM slot has leaked')
     .option('--synthetic <n>', 'pretend n hosts that run NOTHING; for load tests', integerOption)
     .option('--verbose', 'log more')
     .addHelpText(
@@ -104,6 +106,7 @@ async function run(options: RunOptions): Promise<void> {
     capacity: capacityFor(options),
     log: loggerFor(options),
     program: `pomona agent run --name ${name}`,
+    rebootCommand: options.rebootCommand,
   };
   let agent: Agent;
   if (synthetic === undefined) {

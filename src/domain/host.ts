@@ -31,12 +31,22 @@ export interface HostFacts {
   readonly stores: readonly DriverReport[];
   readonly vms: readonly DriverReport[];
   readonly images: readonly ImageRef[];
+  /** Absent: it runs no macOS guests. */
+  readonly macosSlots?: MacosSlots;
   /** `HOST:PORT` at which it gives chunks of its images to other hosts. */
   readonly peer?: string;
   /** Images that it should have and does not, or has of older content. */
   readonly imageFetches?: readonly ImageFetch[];
   /** Absent: it builds nothing. */
   readonly builds?: HostBuilds;
+}
+
+/** What takes a Mac's two slots for macOS guests, besides our own. */
+export interface MacosSlots {
+  /** Guests that others run. */
+  readonly foreign: number;
+  /** The system refused a guest although it runs fewer than it may: only a reboot helps. */
+  readonly leaked: boolean;
 }
 
 /** An image on its way to a host. */

@@ -88,6 +88,7 @@ export const hostFactsSchema = z.strictObject({
   stores: z.array(driverReportSchema).max(64).readonly(),
   vms: z.array(driverReportSchema).max(64).readonly(),
   images: z.array(imageRefSchema).max(10_000).readonly(),
+  macosSlots: z.strictObject({ foreign: z.int().min(0), leaked: z.boolean() }).exactOptional(),
   peer: peerAddressSchema.exactOptional(),
   imageFetches: z
     .array(z.strictObject({ name: imageNameSchema, detail: z.string().max(1024) }))

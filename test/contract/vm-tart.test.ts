@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, describe, test } from 'node:test';
@@ -45,6 +48,28 @@ describe('vm tart (fake), in trouble', { skip }, () => {
     await assert.rejects(driver.boot(`${OWNED}w-2`, NEVER), vmError('slots'));
     tart.clear('foreign');
     await driver.boot(`${OWNED}w-2`, NEVER);
+  });
+
+  test('macOS guests of the user are counted, and nothing else', async () => {
+    const home = mkdtempSync(join(tmpdir(), 'pomona-tart-home-'));
+    const { TART_HOME } = process.env;
+    process.env['TART_HOME'] = home;
+    try {
+      assert.equal(await driver.foreignMacosGuests(), 0);
+      cpSync(tart.image, join(home, 'vms/theirs'), { recursive: true });
+      const theirs = spawn('tart', ['run', 'theirs', '--no-graphics'], { stdio: 'ignore' });
+      await clone();
+      await driver.boot(NAME, NEVER);
+      while ((await driver.foreignMacosGuests()) === 0) await sleep(50);
+      assert.equal(await driver.foreignMacosGuests(), 1);
+      theirs.kill('SIGINT');
+      await once(theirs, 'exit');
+      assert.equal(await driver.foreignMacosGuests(), 0);
+    } finally {
+      if (TART_HOME === undefined) delete process.env['TART_HOME'];
+      else process.env['TART_HOME'] = TART_HOME;
+      rmSync(home, { recursive: true });
+    }
   });
 
   test('a guest that stops with an error is told, although Tart ends with 0', async () => {

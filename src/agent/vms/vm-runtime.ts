@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { ownedPrefix } from '../../domain/ids.ts';
 import type { JobOrder } from '../../domain/job.ts';
 import type { WorkerState } from '../../domain/worker.ts';
-import type { VmDriver, VmDriverEntry } from '../../drivers/vm/vm.ts';
+import { VmError, type VmDriver, type VmDriverEntry } from '../../drivers/vm/vm.ts';
 import { readJson } from '../../platform/atomic-file.ts';
 import type { Logger } from '../../platform/logger.ts';
 import type { Images } from '../images.ts';
@@ -24,6 +24,8 @@ interface Parts {
   readonly dirOf: DirOf;
   readonly fleet: string;
   readonly log: Logger;
+  /** Told when the system refuses a macOS guest for want of a slot. */
+  slotRefused(): Promise<void>;
 }
 
 /** Workers that are virtual machines. */
@@ -55,7 +57,12 @@ export class VmRuntime implements WorkerRuntime {
     const as = user === undefined ? {} : { user };
     await driver.clone({ name, image, limits, guest, ...path, ...as }, signal);
     progress('booting');
-    await driver.boot(name, signal);
+    try {
+      await driver.boot(name, signal);
+    } catch (error) {
+      if (error instanceof VmError && error.code === 'slots') await this.#parts.slotRefused();
+      throw error;
+    }
     await this.#jobsOf(driver).prepare(worker, driver, signal);
   }
 
@@ -96,13 +103,20 @@ export class VmRuntime implements WorkerRuntime {
   }
 
   async sweep(known: ReadonlySet<string>): Promise<void> {
-    for (const [name, entry] of Object.entries(this.#parts.vms)) {
-      if (!(await entry.probe()).available) continue;
-      const driver = await this.#open(name);
+    for (const driver of await this.drivers()) {
       for (const vm of await driver.list(ownedPrefix(this.#parts.fleet))) {
         if (!known.has(vm.name)) await driver.destroy(vm.name);
       }
     }
+  }
+
+  /** Those that work on this host. */
+  async drivers(): Promise<VmDriver[]> {
+    const drivers: VmDriver[] = [];
+    for (const [name, entry] of Object.entries(this.#parts.vms)) {
+      if ((await entry.probe()).available) drivers.push(await this.#open(name));
+    }
+    return drivers;
   }
 
   #jobsOf(driver: VmDriver): VmJobs {

@@ -33,13 +33,12 @@ export class FleetReader {
       hostLostAfterMs: sources.hostLostAfterMs,
       backoffs: sources.backoffs,
       pools: pools.map((row) => this.#pool(row.name, row.spec)),
-      hosts: hosts.map((row) => ({
-        id: row.id,
-        name: row.name,
-        state: row.state,
-        ...sources.link(row.id),
-        facts: this.#factsOf(row.id, row.facts),
-      })),
+      hosts: hosts.map((row) => {
+        const facts = this.#factsOf(row.id, row.facts);
+        // It is rebooted once it is empty.
+        const state = facts?.macosSlots?.leaked === true ? 'draining' : row.state;
+        return { id: row.id, name: row.name, state, ...sources.link(row.id), facts };
+      }),
       workers: workers.map((row) => ({
         id: row.id,
         pool: row.pool,

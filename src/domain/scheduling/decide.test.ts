@@ -4,7 +4,7 @@ import type { HostFacts } from '../host.ts';
 import type { Pool } from '../pool.ts';
 import { SURPLUS_IDLE_MS, decideFleet } from './decide.ts';
 import { explainJob } from './explain.ts';
-import { specFor, specKey } from './fit.ts';
+import { hostHasRoom, hostSuits, specFor, specKey } from './fit.ts';
 import { backoffKey, type FleetView, type HostStatus, type WorkerStatus } from './fleet-view.ts';
 
 const NOW = 1_000_000;
@@ -150,6 +150,26 @@ test('at most two macOS guests run on a host', () => {
   const mac = pool('mac', { kind: 'vm', vm: 'synthetic', guest: 'macos' });
   const jobs = ['1', '2', '3'].map((id) => job(id, 'mac'));
   assert.equal(decideFleet(view({ pools: [mac], hosts: [host('a')], queued: jobs })).length, 2);
+});
+
+test('macOS guests that others run take slots, and are told as the reason', () => {
+  const mac = pool('mac', { kind: 'vm', vm: 'synthetic', guest: 'macos' });
+  const jobs = ['1', '2'].map((id) => job(id, 'mac'));
+  const shared = host('a', { facts: facts({ macosSlots: { foreign: 1, leaked: false } }) });
+  const fleet = view({ pools: [mac], hosts: [shared], queued: jobs });
+  assert.equal(decideFleet(fleet).length, 1);
+  const used = { workers: 1, macosVms: 1 };
+  const spec = specFor(mac, facts());
+  assert(spec.fits);
+  const fit = hostHasRoom(shared, used, spec.spec);
+  assert.match(fit.fits ? '' : fit.reason, /in use, 1 by machines that are not Pomona's/);
+});
+
+test('nothing is made on a host that has to be rebooted for a leaked slot', () => {
+  const leaked = host('a', { facts: facts({ macosSlots: { foreign: 0, leaked: true } }) });
+  assert.deepEqual(decideFleet(view({ pools: [base], hosts: [leaked], queued: [job('j')] })), []);
+  const fit = hostSuits(view({ hosts: [leaked] }), base, leaked);
+  assert.match(fit.fits ? '' : fit.reason, /slots has leaked; it drains, to be rebooted/);
 });
 
 test('an idle worker of another pool gives way to a waiting job, and is not made anew', () => {

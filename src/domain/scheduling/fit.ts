@@ -63,6 +63,9 @@ export function hostSuits(
 ): Fit<{ spec: WorkerSpec }> {
   if (host.facts === undefined) return no('its agent has never connected');
   if (!host.online) return no(`it is offline for ${Math.round(host.silentForMs / 1000)} s`);
+  if (host.facts.macosSlots?.leaked === true) {
+    return no('one of its macOS VM slots has leaked; it drains, to be rebooted');
+  }
   if (host.state === 'draining') return no(`it is draining; \`pomona host resume ${host.name}\``);
   const labels = hostLabels(host.facts);
   const missing = pool.hostLabels.filter((label) => !labels.includes(label));
@@ -85,8 +88,10 @@ export function hostHasRoom(host: HostStatus, used: Usage, spec: WorkerSpec): Fi
   if (used.workers >= capacity.workers) {
     return no(`all its ${capacity.workers} workers are in use`);
   }
-  if (needsMacosSlot(spec) && used.macosVms >= capacity.macosVms) {
-    return no(`all its ${capacity.macosVms} macOS VM slots are in use`);
+  const foreign = host.facts?.macosSlots?.foreign ?? 0;
+  if (needsMacosSlot(spec) && used.macosVms + foreign >= capacity.macosVms) {
+    const others = foreign === 0 ? '' : `, ${foreign} by machines that are not Pomona's`;
+    return no(`all its ${capacity.macosVms} macOS VM slots are in use${others}`);
   }
   return { fits: true };
 }

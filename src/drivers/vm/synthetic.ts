@@ -86,6 +86,10 @@ class SyntheticVms implements VmDriver {
     this.#world = world;
   }
 
+  async foreignMacosGuests(): Promise<number> {
+    return 0;
+  }
+
   async list(namePrefix: string): Promise<VmInfo[]> {
     return [...this.#world.vms]
       .filter(([name]) => name.startsWith(namePrefix))

@@ -13,6 +13,8 @@ export interface VmDriver {
   readonly name: string;
   readonly capabilities: VmCapabilities;
 
+  /** macOS guests that run and are not ours, as far as the hypervisor tells: they take slots, too. */
+  foreignMacosGuests(): Promise<number>;
   /** Our VMs on this host, whatever started them. */
   list(namePrefix: string): Promise<VmInfo[]>;
   /**

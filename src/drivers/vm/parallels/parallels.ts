@@ -86,6 +86,16 @@ class ParallelsVms extends SshVms implements VmDriver {
     this.#records = new VmRecords(join(dir, 'records'));
   }
 
+  async foreignMacosGuests(): Promise<number> {
+    let count = 0;
+    for (const { ID, OS, State } of await this.#prlctl.list()) {
+      if (OS !== 'macosx' || !STARTED.has(State)) continue;
+      const vm = await this.#prlctl.find(ID);
+      if (vm !== undefined && homeOf(vm) !== this.#bundle(vm.Name)) count += 1;
+    }
+    return count;
+  }
+
   async list(namePrefix: string): Promise<VmInfo[]> {
     const infos: VmInfo[] = [];
     for (const vm of await this.#prlctl.list()) {

@@ -15,6 +15,7 @@ const vmSchema = z.object({
   ID: z.string().transform(withoutBraces),
   Name: z.string(),
   State: z.string(),
+  OS: z.string().default(''),
   Home: z.string().default(''),
   'Home path': z.string().default(''),
   Hardware: z.object({ net0: z.object({ mac: z.string() }).optional() }).optional(),

@@ -100,6 +100,11 @@ class QemuVms extends SshVms implements VmDriver {
     this.#timeouts = timeouts;
   }
 
+  /** QEMU's guests are none of the system's framework, which counts. */
+  async foreignMacosGuests(): Promise<number> {
+    return 0;
+  }
+
   async list(namePrefix: string): Promise<VmInfo[]> {
     const infos: VmInfo[] = [];
     for (const name of await namesIn(this.#dir)) {

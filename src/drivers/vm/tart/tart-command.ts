@@ -1,3 +1,5 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { tool, type Ended } from '../../../platform/tool.ts';
 import { VmError } from '../vm.ts';
@@ -7,6 +9,8 @@ export const NOT_IN_THAT_STATE = 2;
 
 /** Of `tart list --format json`, what counts here. */
 const listSchema = z.array(z.object({ Name: z.string(), Running: z.boolean() }));
+
+const getSchema = z.object({ OS: z.string() });
 
 /**
  * Tart with a home of the driver's own, `TART_HOME`: nobody else's machines are seen, and no clone or
@@ -20,6 +24,22 @@ export class TartCommand {
     this.home = home;
     // That it exists counts, whatever its value.
     this.env = { TART_HOME: home, TART_NO_AUTO_PRUNE: '1' };
+  }
+
+  /** As the user who runs this has it. */
+  static ofUser(): TartCommand {
+    return new TartCommand(process.env['TART_HOME'] ?? join(homedir(), '.tart'));
+  }
+
+  /** How many macOS guests of this home run. */
+  async runningMacos(): Promise<number> {
+    let count = 0;
+    for (const [name, runs] of await this.list()) {
+      if (!runs) continue;
+      const { code, stdout } = await this.try('get', name, '--format', 'json');
+      if (code === 0 && getSchema.parse(JSON.parse(stdout)).OS === 'darwin') count += 1;
+    }
+    return count;
   }
 
   /** Runs it to its end, whatever the end is. */

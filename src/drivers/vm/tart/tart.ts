@@ -89,6 +89,11 @@ class TartVms extends SshVms implements VmDriver {
     this.#records = new VmRecords(join(dir, 'records'));
   }
 
+  async foreignMacosGuests(): Promise<number> {
+    const others = TartCommand.ofUser();
+    return others.home === this.#tart.home ? 0 : others.runningMacos();
+  }
+
   async list(namePrefix: string): Promise<VmInfo[]> {
     // Also what a crash left half-made, so that it is removed.
     const made = await namesIn(join(this.#tart.home, 'vms'));
