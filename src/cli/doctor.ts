@@ -5,6 +5,7 @@ import { Command } from 'commander';
 import { machineFacts, probeAll } from '../agent/host-facts.ts';
 import type { DriverReport } from '../domain/host.ts';
 import { SANDBOX_DRIVERS } from '../drivers/sandbox/drivers.ts';
+import { dhcpState, dhcpWarning } from '../drivers/vm/dhcp-leases.ts';
 import { STORE_DRIVERS } from '../drivers/store/drivers.ts';
 import { VM_DRIVERS } from '../drivers/vm/drivers.ts';
 import { defaultDataDir } from '../platform/data-dir.ts';
@@ -33,11 +34,16 @@ async function doctor(options: { data?: string; json?: boolean }): Promise<void>
       probeAll(STORE_DRIVERS, (driver) => driver.probe(join(root, driver.name))),
       probeAll(VM_DRIVERS, (driver) => driver.probe()),
     ]);
+    const dhcp = await dhcpState();
+    const dhcpMatter = dhcp === undefined ? undefined : dhcpWarning(dhcp);
     const { bavail, bsize } = await statfs(root);
     const diskFreeBytes = bavail * bsize;
     const families = { sandbox: sandboxes, store: stores, vm: vms };
     if (options.json === true) {
-      printJson({ machine, dataDir, diskFreeBytes, ...families });
+      printJson({
+        ...{ machine, dataDir, diskFreeBytes, ...families },
+        ...(dhcp === undefined ? {} : { dhcp }),
+      });
     } else {
       const { os, osVersion, arch, cpus } = machine;
       process.stdout.write(`${os} ${osVersion} on ${arch}, ${cpus} CPUs\n`);
@@ -51,6 +57,7 @@ async function doctor(options: { data?: string; json?: boolean }): Promise<void>
     if (diskFreeBytes < LOW_DISK_BYTES) {
       process.stderr.write(`pomona: only ${size(diskFreeBytes)} are free in ${dataDir}\n`);
     }
+    if (dhcpMatter !== undefined) process.stderr.write(`pomona: ${dhcpMatter}\n`);
     if (failures.length > 0) throw new ExitError(1, failures.join('; '));
   } finally {
     await removeTree(root);
