@@ -1,12 +1,23 @@
 import type { SshAccess } from '../../platform/ssh/access.ts';
 import { SshGuest } from './ssh-guest.ts';
-import { VmError, type VmCommand, type VmExit } from './vm.ts';
+import { VmError, type VmCommand, type VmExit, type VmInfo } from './vm.ts';
 
 /** What drivers whose guests are reached by SSH have in common. */
 export abstract class SshVms {
-  abstract access(name: string): Promise<SshAccess>;
   /** Throws `VmError` `missing`. */
   protected abstract mustExist(name: string): Promise<void>;
+  protected abstract stateNow(name: string): Promise<VmInfo['state']>;
+  /** The way in, or why there is none. */
+  protected abstract findAccess(name: string): Promise<SshAccess | string>;
+
+  async access(name: string): Promise<SshAccess> {
+    await this.mustExist(name);
+    const state = await this.stateNow(name);
+    if (state !== 'running') throw new VmError('exec_failed', `VM ${name} is ${state}`);
+    const access = await this.findAccess(name);
+    if (typeof access === 'string') throw new VmError('exec_failed', `VM ${name}: ${access}`);
+    return access;
+  }
 
   exec(name: string, command: VmCommand, signal: AbortSignal): Promise<VmExit> {
     return this.#inGuest(name, (guest) => guest.exec(command, signal));

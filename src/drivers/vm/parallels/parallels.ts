@@ -1,11 +1,10 @@
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DriverReport } from '../../../domain/host.ts';
 import { shellQuoted, type SshAccess } from '../../../platform/ssh/access.ts';
-import { tool } from '../../../platform/tool.ts';
 import { removeTree } from '../../../platform/tree.ts';
 import { climb, RUNG_TIMEOUTS_MS, type RungName } from '../ladder.ts';
+import { reportOf } from '../report.ts';
 import { shareOrCopy } from '../share-or-copy.ts';
 import { authorizeScript, climbBySsh, guestKey } from '../ssh-guest.ts';
 import { SshVms } from '../ssh-vms.ts';
@@ -54,21 +53,13 @@ export function parallelsDriver({ timeouts }: ParallelsOptions = {}): VmDriverEn
   return {
     name: 'parallels',
     rank: RANK,
-    probe,
+    probe: () =>
+      reportOf(
+        { name: 'parallels', rank: RANK, tool: 'prlctl' },
+        'Parallels Desktop is not installed (its Pro or Business edition has prlctl)',
+      ),
     open: (dir) => new ParallelsVms(dir, { ...RUNG_TIMEOUTS_MS, ...timeouts }),
   };
-}
-
-async function probe(): Promise<DriverReport> {
-  const report = { name: 'parallels', rank: RANK, isolation: 'vm' } as const;
-  try {
-    const { code, stdout, why } = await tool('prlctl', ['--version']);
-    const detail = code === 0 ? stdout.trim() : `prlctl does not work: ${why}`;
-    return { ...report, available: code === 0, detail };
-  } catch {
-    const detail = 'Parallels Desktop is not installed (its Pro or Business edition has prlctl)';
-    return { ...report, available: false, detail };
-  }
 }
 
 class ParallelsVms extends SshVms implements VmDriver {
@@ -159,15 +150,6 @@ class ParallelsVms extends SshVms implements VmDriver {
     }
   }
 
-  async access(name: string): Promise<SshAccess> {
-    const record = await this.#records.get(name);
-    const state = await this.#stateNow(name, record);
-    if (state !== 'running') throw new VmError('exec_failed', `VM ${name} is ${state}`);
-    const access = await this.#accessOf(name, record);
-    if (typeof access === 'string') throw new VmError('exec_failed', `VM ${name}: ${access}`);
-    return access;
-  }
-
   async stop(name: string, graceMs: number): Promise<void> {
     const vm = await this.#find(name);
     if (vm === undefined || vm.State === 'stopped') return;
@@ -194,6 +176,14 @@ class ParallelsVms extends SshVms implements VmDriver {
 
   protected async mustExist(name: string): Promise<void> {
     await this.#records.get(name);
+  }
+
+  protected async stateNow(name: string): Promise<VmInfo['state']> {
+    return this.#stateNow(name, await this.#records.get(name));
+  }
+
+  protected async findAccess(name: string): Promise<SshAccess | string> {
+    return this.#accessOf(name, await this.#records.get(name));
   }
 
   async #remove(name: string): Promise<void> {

@@ -1,6 +1,6 @@
 import { access, constants } from 'node:fs/promises';
 import { tool } from '../../../platform/tool.ts';
-import { machineType, qemuProgram, type Arch } from './arguments.ts';
+import { machineType, qemuProgram, type Arch } from './machine.ts';
 
 export type Accelerator = 'kvm' | 'hvf' | 'tcg';
 

@@ -1,4 +1,5 @@
 import type { Accelerator } from './accelerator.ts';
+import { machineType } from './machine.ts';
 import type { VmFiles, VmSettings } from './vm-files.ts';
 
 export interface Machine {
@@ -17,16 +18,6 @@ export const GUEST_SSH_PORT = 22;
 const ARM_FIRMWARE = 'edk2-aarch64-code.fd';
 /** Last bytes kept of what the guest prints on its console. */
 const CONSOLE_BYTES = 2 ** 14;
-
-export type Arch = VmSettings['arch'];
-
-export function qemuProgram(arch: Arch): string {
-  return arch === 'arm64' ? 'qemu-system-aarch64' : 'qemu-system-x86_64';
-}
-
-export function machineType(arch: Arch): string {
-  return arch === 'arm64' ? 'virt' : 'q35';
-}
 
 /**
  * QEMU's arguments for one VM: nothing but a disk, a network card behind QEMU's own address

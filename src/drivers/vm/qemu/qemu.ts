@@ -18,8 +18,9 @@ import {
   type VmInfo,
 } from '../vm.ts';
 import { findAccelerator, type Accelerator } from './accelerator.ts';
-import { qemuArguments, qemuProgram } from './arguments.ts';
+import { qemuArguments } from './arguments.ts';
 import { baseImage } from './base-image.ts';
+import { qemuProgram } from './machine.ts';
 import {
   killQemu,
   lastOfConsole,
@@ -166,16 +167,6 @@ class QemuVms extends SshVms implements VmDriver {
     }
   }
 
-  async access(name: string): Promise<SshAccess> {
-    const settings = await this.#settings(name);
-    const files = this.#files(name);
-    const state = await stateOf(files);
-    if (state !== 'running') throw new VmError('exec_failed', `VM ${name} is ${state}`);
-    const access = await this.#accessOf(settings, files);
-    if (typeof access === 'string') throw new VmError('exec_failed', `VM ${name}: ${access}`);
-    return access;
-  }
-
   async stop(name: string, graceMs: number): Promise<void> {
     const files = this.#files(name);
     if (graceMs > 0 && (await pressPowerButton(files))) {
@@ -199,6 +190,14 @@ class QemuVms extends SshVms implements VmDriver {
 
   protected async mustExist(name: string): Promise<void> {
     await this.#settings(name);
+  }
+
+  protected stateNow(name: string): Promise<VmInfo['state']> {
+    return stateOf(this.#files(name));
+  }
+
+  protected async findAccess(name: string): Promise<SshAccess | string> {
+    return this.#accessOf(await this.#settings(name), this.#files(name));
   }
 
   async #start(settings: VmSettings, files: VmFiles): Promise<void> {

@@ -3,14 +3,13 @@ import { once } from 'node:events';
 import { mkdir, readFile, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DriverReport } from '../../../domain/host.ts';
 import { isMissing } from '../../../platform/atomic-file.ts';
 import { findProcesses, processIdentity, signalProcess } from '../../../platform/process-table.ts';
 import type { SshAccess } from '../../../platform/ssh/access.ts';
-import { tool } from '../../../platform/tool.ts';
 import { removeTree } from '../../../platform/tree.ts';
 import { climb, RUNG_TIMEOUTS_MS, type RungName } from '../ladder.ts';
 import { authorizeScript, climbBySsh, guestKey } from '../ssh-guest.ts';
+import { reportOf } from '../report.ts';
 import { shareOrCopy } from '../share-or-copy.ts';
 import { SshVms } from '../ssh-vms.ts';
 import { VmRecords } from '../vm-records.ts';
@@ -56,21 +55,13 @@ export function tartDriver({ timeouts }: TartOptions = {}): VmDriverEntry {
   return {
     name: 'tart',
     rank: RANK,
-    probe,
+    probe: () =>
+      reportOf(
+        { name: 'tart', rank: RANK },
+        'Tart is not installed (macOS: brew install cirruslabs/cli/tart)',
+      ),
     open: (dir) => new TartVms(dir, { ...RUNG_TIMEOUTS_MS, ...timeouts }),
   };
-}
-
-async function probe(): Promise<DriverReport> {
-  const report = { name: 'tart', rank: RANK, isolation: 'vm' } as const;
-  try {
-    const { code, stdout, why } = await tool('tart', ['--version']);
-    const detail = code === 0 ? `Tart ${stdout.trim()}` : `tart does not work: ${why}`;
-    return { ...report, available: code === 0, detail };
-  } catch {
-    const detail = 'Tart is not installed (macOS: brew install cirruslabs/cli/tart)';
-    return { ...report, available: false, detail };
-  }
 }
 
 class TartVms extends SshVms implements VmDriver {
@@ -162,15 +153,6 @@ class TartVms extends SshVms implements VmDriver {
     }
   }
 
-  async access(name: string): Promise<SshAccess> {
-    const record = await this.#records.get(name);
-    const state = await this.#stateOf(name);
-    if (state !== 'running') throw new VmError('exec_failed', `VM ${name} is ${state}`);
-    const access = await this.#accessOf(name, record);
-    if (typeof access === 'string') throw new VmError('exec_failed', `VM ${name}: ${access}`);
-    return access;
-  }
-
   async stop(name: string, graceMs: number): Promise<void> {
     const identity = await this.#identity(name);
     if (identity === undefined) return;
@@ -192,6 +174,14 @@ class TartVms extends SshVms implements VmDriver {
 
   protected async mustExist(name: string): Promise<void> {
     await this.#records.get(name);
+  }
+
+  protected stateNow(name: string): Promise<VmInfo['state']> {
+    return this.#stateOf(name);
+  }
+
+  protected async findAccess(name: string): Promise<SshAccess | string> {
+    return this.#accessOf(name, await this.#records.get(name));
   }
 
   async #remove(name: string): Promise<void> {
