@@ -44,7 +44,9 @@ export async function copyFrom(
   // The other machine may send anything: only what was asked for counts, and no links.
   const filter = (path: string, entry: unknown) =>
     asked.has(path.replace(/^\.\//, '')) && (entry as { type?: string }).type === 'File';
-  const unpack = extract({ cwd: dir, filter, strict: false }) as unknown as Writable;
+  // They belong to whoever asked for them, whatever ids they have there.
+  const options = { cwd: dir, filter, strict: false, preserveOwner: false };
+  const unpack = extract(options) as unknown as Writable;
   await run(access, `${inside} && tar -cf - -T -`, signal, async (stdin, stdout) => {
     await Promise.all([pipeline(list, stdin), pipeline(stdout, unpack, { signal })]);
   });
