@@ -36,7 +36,7 @@ An import that was interrupted goes on with the layers it had fetched.
 Examples:
   pomona image import ocaml-5 ./macos-homebrew-ocaml-5
   pomona image import macos-15:2026-01 ~/.tart/vms/macos-15
-  pomona image import macos-15 oci://ghcr.io/cirruslabs/macos-sequoia-base:latest`,
+  pomona image import macos-15 oci://registry.example.org/macs/macos-15:latest`,
     )
     .action(async (text: string, path: string, options: ImageOptions & { asIs?: boolean }) => {
       const name = parseImageName(text);
