@@ -26,6 +26,8 @@ const MODULES = [
   ...['virtio_blk', 'failover', 'net_failover', 'virtio_net', 'virtio-rng', 'button', 'evdev'],
 ];
 const PROGRAMS = ['/usr/sbin/sshd', '/usr/bin/ssh-keygen', '/usr/bin/tar', '/usr/bin/dash'];
+/** What it is for. */
+const HYPERVISOR = ['/usr/bin/qemu-system-x86_64', '/usr/bin/qemu-img'];
 /** Not of busybox: what a guest of Debian or macOS has can more. */
 const NOT_APPLETS: ReadonlySet<string> = new Set(['busybox', 'sh', 'tar']);
 
@@ -38,8 +40,10 @@ export function debianGuest(): { readonly dir: string } | { readonly none: strin
   if (process.arch !== 'x64') return { none: 'the guest of these tests is for x64 only' };
   const busybox = staticBusybox();
   if (busybox === undefined) return { none: 'there is no static busybox (Debian: busybox-static)' };
-  const lacking = PROGRAMS.find((program) => !existsSync(program));
-  if (lacking !== undefined) return { none: `there is no ${lacking} (Debian: openssh-server)` };
+  const lacking = [...PROGRAMS, ...HYPERVISOR].find((program) => !existsSync(program));
+  if (lacking !== undefined) {
+    return { none: `there is no ${lacking} (Debian: openssh-server, qemu-system-x86, qemu-utils)` };
+  }
   const recipe = createHash('sha256').update(readFileSync(fileURLToPath(import.meta.url)));
   const dir = join(tmpdir(), `pomona-guest-${recipe.digest('hex').slice(0, 12)}`);
   if (existsSync(dir)) return { dir };

@@ -6,12 +6,15 @@ export function noNamespaces(): string | false {
   if (process.platform !== 'linux') return 'network namespaces are of Linux';
   if (process.getuid?.() !== 0) return 'network namespaces need root';
   try {
-    const probe = `pomona-probe-${process.pid}`;
-    ip('netns', 'add', probe);
-    ip('netns', 'delete', probe);
-    return false;
+    const wire = new HostsOnAWire();
+    try {
+      wire.add();
+      return false;
+    } finally {
+      wire.remove();
+    }
   } catch (error) {
-    return `network namespaces cannot be made (Debian: iproute2): ${(error as Error).message.split('\n')[0]}`;
+    return `hosts on a network of their own cannot be made (Debian: iproute2): ${(error as Error).message.split('\n')[0]}`;
   }
 }
 
