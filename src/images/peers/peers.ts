@@ -11,8 +11,8 @@ export interface PeerAddress {
   readonly digests: readonly string[];
 }
 
-/** A peer that does not answer is slower than the remote. */
-const PATIENCE_MS = 5_000;
+/** A peer that takes longer for a few megabytes is slower than the remote. */
+const PATIENCE_MS = 20_000;
 /** A peer that failed so often is asked no more. */
 const MOST_FAILURES = 2;
 
