@@ -1,6 +1,6 @@
 import { once } from 'node:events';
-import { mkdir, rename, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { isMissing } from '../../platform/atomic-file.ts';
 import { shellQuoted, type SshAccess } from '../../platform/ssh/access.ts';
 import { copyFrom, copyInto } from '../../platform/ssh/guest-files.ts';
@@ -125,7 +125,7 @@ export function climbBySsh(
   );
 }
 
-/** The key that lets into the guests of a driver, made when it is first asked for. */
+/** The key that lets into the guests of a driver, alone in its directory; made when it is first asked for. */
 export async function guestKey(path: string): Promise<string> {
   try {
     await stat(path);
@@ -133,12 +133,19 @@ export async function guestKey(path: string): Promise<string> {
   } catch (error) {
     if (!isMissing(error)) throw error;
   }
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const made = `${path}.${process.pid}`;
-  await rm(made, { force: true });
-  await mustRun('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'pomona', '-f', made]);
-  await rename(`${made}.pub`, `${path}.pub`);
-  await rename(made, path);
+  // Both halves at once, by the name of their directory: several may be at it.
+  const dir = dirname(path);
+  await mkdir(dirname(dir), { recursive: true, mode: 0o700 });
+  const made = await mkdtemp(`${dir}.new-`);
+  try {
+    const key = join(made, basename(path));
+    await mustRun('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'pomona', '-f', key]);
+    await rename(made, dir);
+  } catch (error) {
+    await rm(made, { recursive: true, force: true });
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
+  }
   return path;
 }
 
