@@ -100,6 +100,19 @@ describe('vm tart (fake), in trouble', { skip }, () => {
     );
   });
 
+  test('a guest that lists files without an end is given up', async () => {
+    await clone();
+    await driver.boot(NAME, NEVER);
+    const script = 'mkdir files; echo "yes ./file" > ~/.ssh/rc';
+    const onOutput = async () => undefined;
+    await driver.exec(NAME, { argv: ['sh', '-c', script], env: {}, onOutput }, NEVER);
+    const out = mkdtempSync(join(dir, 'out-'));
+    await assert.rejects(
+      driver.copyOut(NAME, 'files', out, NEVER),
+      /its files are too many to list/,
+    );
+  });
+
   test('an image that is no machine of Tart is refused, and nothing is left', async () => {
     const cloning = driver.clone({ ...request, name: NAME, path: tmpdir(), limits: {} }, NEVER);
     await assert.rejects(

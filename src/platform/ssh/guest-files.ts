@@ -5,6 +5,8 @@ import { pipeline } from 'node:stream/promises';
 import { create, extract } from 'tar';
 import { shellQuoted, sshArguments, type SshAccess } from './access.ts';
 
+/** Names of files that are listed at most: some hundred thousand. */
+const LIST_CHARACTERS = 2 ** 25;
 /** Kept of what a command says of why it failed. */
 const WHY_CHARACTERS = 1000;
 
@@ -57,7 +59,11 @@ async function filesIn(access: SshAccess, inside: string, signal: AbortSignal): 
   let printed = '';
   await run(access, `${inside} && find . -type f -print`, signal, async (stdin, stdout) => {
     stdin.end();
-    for await (const chunk of stdout.setEncoding('utf8')) printed += chunk as string;
+    for await (const chunk of stdout.setEncoding('utf8')) {
+      printed += chunk as string;
+      // What runs there may say anything, without an end.
+      if (printed.length > LIST_CHARACTERS) throw new Error('its files are too many to list');
+    }
   });
   const lines = printed.split('\n').filter((line) => line.startsWith('./'));
   return lines.map((line) => line.slice(2));
@@ -77,11 +83,16 @@ async function run(
   const exit = once(child, 'close') as Promise<[number | null]>;
   const talked = talk(child.stdin, child.stdout).then(
     () => undefined,
-    (error: unknown) => error as Error,
+    (error: unknown) => {
+      // It would wait for someone to read what it has to say.
+      child.kill('SIGKILL');
+      return error as Error;
+    },
   );
   const [code] = await exit;
   const failed = await talked;
   signal.throwIfAborted();
+  if (code === null && failed !== undefined) throw failed;
   if (code !== 0) {
     throw new Error(`${command} failed (exit code ${code}): ${why.trim()}`, { cause: failed });
   }
