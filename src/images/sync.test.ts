@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { VirtualTime } from '../../test/virtual-time.ts';
 import { imagePlaces, testThreads, type ImagePlaces } from '../../test/image-tools.ts';
 import { CHUNK_BYTES } from './format/chunk.ts';
 import { evictImages } from './evict.ts';
@@ -90,14 +91,21 @@ test('the older content of a name that moved goes when nothing uses it', async (
   assert.deepEqual([gone?.digest, await places.there.digests()], [first, [second]]);
 });
 
-test('a rate lets through what it says, on average', async () => {
-  const limit = new RateLimit(1_000_000);
-  const begun = performance.now();
-  for (let count = 0; count < 5; count += 1) await limit.take(20_000);
-  const took = performance.now() - begun;
-  // The last need not be paid for by the one who takes it.
-  assert.ok(took >= 79, `${took} ms`);
-  const stop = AbortSignal.abort(new Error('enough'));
+test('a rate lets through what it says, however many ask at once', async () => {
+  const time = new VirtualTime();
+  const limit = new RateLimit(1_000_000, time);
+  let through = 0;
+  const asking = Array.from({ length: 5 }, () => limit.take(20_000).then(() => (through += 1)));
+  for (const expected of [1, 2, 3, 4, 5]) {
+    // Each waits until those before are paid for, at 20 ms each; a hair less is not enough.
+    await time.advance(expected === 1 ? 0 : 0.5);
+    assert.equal(through, expected);
+    await time.advance(19.5);
+    assert.equal(through, expected);
+  }
+  await Promise.all(asking);
+  await time.advance(1);
   await limit.take(1_000_000);
-  await assert.rejects(limit.take(1, stop));
+  const stop = AbortSignal.abort(new Error('enough'));
+  await assert.rejects(limit.take(1, stop), /enough/);
 });
