@@ -94,6 +94,8 @@ describe('images that hosts bring by themselves', () => {
     const bad = await pomona.run(['image', 'sync', remote(), 'tools', '--rate', 'fast']);
     assert.equal(bad.code, 2);
     assert.match(bad.err, /expected a size such as 50MiB or 200GiB, not fast/);
+    const name = await pomona.run(['image', 'sync', 's3://nowhere/x', 'Odd!']);
+    assert.match(name.err, /Odd! is no name of an image/);
     const agent = ['agent', 'run', '--controller', 'http://127.0.0.1:1', '--image-rate', '1MiB'];
     const alone = await pomona.run(agent);
     assert.deepEqual([alone.code, /need --image-remote/.test(alone.err)], [2, true]);

@@ -59,6 +59,8 @@ Example:
 }
 
 async function sync(remote: string, names: string[], options: SyncOptions): Promise<void> {
+  // Before anything is asked of the remote.
+  for (const name of names) parseImageName(name);
   const images = imagesOf(options);
   const line = progressLine(options.json);
   const status = new Status(options.status);
