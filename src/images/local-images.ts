@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { isMissing, readJson, writeFileAtomic, writeJson } from '../platform/atomic-file.ts';
+import { namesIn } from '../platform/names-in.ts';
 import { removeTree } from '../platform/tree.ts';
 import { decodeManifest, encodeManifest, imageDigest, type Manifest } from './format/manifest.ts';
 import { ImageError, imageNameText, parseImageName, type ImageName } from './reference.ts';
@@ -209,15 +210,6 @@ async function exists(path: string): Promise<boolean> {
     return true;
   } catch (error) {
     if (isMissing(error)) return false;
-    throw error;
-  }
-}
-
-async function namesIn(dir: string): Promise<string[]> {
-  try {
-    return (await readdir(dir)).toSorted();
-  } catch (error) {
-    if (isMissing(error)) return [];
     throw error;
   }
 }

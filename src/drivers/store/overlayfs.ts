@@ -4,6 +4,7 @@ import { chmod, chown, mkdir, readdir, rename, rm, stat, statfs, symlink } from 
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { isMissing, readJson, writeFileAtomic, writeJson } from '../../platform/atomic-file.ts';
+import { namesIn } from '../../platform/names-in.ts';
 import { isAlive, processIdentity } from '../../platform/process-table.ts';
 import { copyTree, removeTree, treeBytes } from '../../platform/tree.ts';
 import { directoryPlace } from './directory-place.ts';
@@ -327,15 +328,6 @@ async function unmount(dir: string): Promise<void> {
     throw error;
   }
   await run('umount', ['-l', dir]);
-}
-
-async function namesIn(dir: string): Promise<string[]> {
-  try {
-    return await readdir(dir);
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw error;
-  }
 }
 
 function ignoreMissing(error: unknown): void {

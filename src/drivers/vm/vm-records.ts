@@ -1,6 +1,6 @@
-import { mkdir, open, readFile, readdir, rm, writeFile, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readFile, rm, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isMissing, readJson, writeJson } from '../../platform/atomic-file.ts';
+import { readJson, writeJson } from '../../platform/atomic-file.ts';
 import { VmError } from './vm.ts';
 
 const ENDS = ['json', 'log', 'booted', 'known_host'] as const;
@@ -22,15 +22,6 @@ export class VmRecords<Record extends object> {
 
   constructor(dir: string) {
     this.#dir = dir;
-  }
-
-  /** Names of all that have a record. */
-  async names(): Promise<string[]> {
-    const files = await readdir(this.#dir).catch((error: unknown) => {
-      if (isMissing(error)) return [];
-      throw error;
-    });
-    return files.filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -5));
   }
 
   /** Undefined for what is not there, not whole, or being destroyed. */

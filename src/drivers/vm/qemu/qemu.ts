@@ -1,10 +1,11 @@
-import { lstat, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DriverReport } from '../../../domain/host.ts';
-import { isMissing, readJson, writeJson } from '../../../platform/atomic-file.ts';
+import { readJson, writeJson } from '../../../platform/atomic-file.ts';
 import type { SshAccess } from '../../../platform/ssh/access.ts';
 import { tool } from '../../../platform/tool.ts';
+import { namesIn } from '../../../platform/names-in.ts';
 import { removeTree } from '../../../platform/tree.ts';
 import { climb, RUNG_TIMEOUTS_MS, type RungName } from '../ladder.ts';
 import { climbBySsh, guestKey } from '../ssh-guest.ts';
@@ -271,13 +272,4 @@ async function makeOwnDir(dir: string): Promise<void> {
   const stats = await lstat(dir);
   if (stats.isDirectory() && stats.uid === process.getuid?.() && (stats.mode & 0o077) === 0) return;
   throw new VmError('tool_failed', `${dir} is not this user's alone; remove it`);
-}
-
-async function namesIn(dir: string): Promise<string[]> {
-  try {
-    return (await readdir(dir)).toSorted();
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw error;
-  }
 }

@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readFile, readdir, rm, stat } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isMissing } from '../../../platform/atomic-file.ts';
 import { findProcesses, processIdentity, signalProcess } from '../../../platform/process-table.ts';
 import type { SshAccess } from '../../../platform/ssh/access.ts';
+import { namesIn } from '../../../platform/names-in.ts';
 import { removeTree } from '../../../platform/tree.ts';
 import { climb, RUNG_TIMEOUTS_MS, type RungName } from '../ladder.ts';
 import { authorizeScript, climbBySsh, guestKey } from '../ssh-guest.ts';
@@ -310,13 +310,4 @@ async function mustBeBundle(image: string, path: string | undefined): Promise<vo
     'bad_image',
     `image ${image} is no machine of Tart: it lacks ${lacking.join(', ')}; import the directory ~/.tart/vms/NAME`,
   );
-}
-
-async function namesIn(dir: string): Promise<string[]> {
-  try {
-    return (await readdir(dir)).toSorted();
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw error;
-  }
 }
