@@ -22,7 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** They take drivers as values, and so know the families' interfaces. */
 const TAKES_DRIVERS: ReadonlySet<string> = new Set(['agent', 'builder', 'images']);
 
-const FAMILY_INTERFACE = /^drivers\/(\w+)\/\1\.ts$/;
+const FAMILY_INTERFACE = /^drivers\/(?:(\w+)\/\1|vm\/making)\.ts$/;
 
 /** The imports of one file that its folder does not allow, as text. */
 export function wrongImports(file: string, source: string): string[] {

@@ -7,6 +7,8 @@ export class BuildError extends Error {
    * - `unknown_secret`: a step needs a secret that was not given
    * - `unsupported`: the store or sandbox lacks what the spec needs
    * - `bad_base`: the base cannot be had
+   * - `machine`: a virtual machine cannot be made, started, reached or kept
+   * - `needs_person`: a step is for a person, and nobody is there
    * - `corrupt`: the store lacks or has spoilt what the index says it has
    */
   readonly code:
@@ -16,6 +18,8 @@ export class BuildError extends Error {
     | 'unknown_secret'
     | 'unsupported'
     | 'bad_base'
+    | 'machine'
+    | 'needs_person'
     | 'corrupt';
   constructor(code: BuildError['code'], message: string, options?: ErrorOptions) {
     super(message, options);

@@ -4,6 +4,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Sandbox } from '../drivers/sandbox/sandbox.ts';
 import type { Store } from '../drivers/store/store.ts';
 import type { Limits } from '../domain/worker.ts';
+import { sweepMachines } from './machines/build-vms.ts';
+import { MachineSteps } from './machines/machine-steps.ts';
+import type { Machines } from './machines/machines.ts';
 import type { Clock } from '../platform/clock.ts';
 import { bootId } from '../platform/process-table.ts';
 import type { BaseConfig, Bases } from './bases.ts';
@@ -33,6 +36,8 @@ export interface BuilderParts {
   /** Opened when a step first needs it. */
   readonly sandbox: () => Promise<Sandbox>;
   readonly bases: Bases;
+  /** Absent: it makes nothing in virtual machines. */
+  readonly machines?: Machines;
   /** Directory of the index, logs and temporary files: one for each store. */
   readonly stateDir: string;
   readonly limits: Limits;
@@ -61,6 +66,7 @@ export class Builder {
     const owner = await newOwner();
     const boot = await bootId();
     await recover({ store, sandbox, index, owner: owner.token, stateDir, boot });
+    await sweepMachines(parts.machines, clock.now());
     return new Builder(parts, index, owner, boot, () => clock.now());
   }
 
@@ -80,7 +86,12 @@ export class Builder {
     const logs = { dir: join(stateDir, 'logs'), limitBytes: limits.logBytes ?? LOG_BYTES };
     this.#flights = new Flights(index, owner.token, logs, now);
     const tmpDir = join(stateDir, 'tmp');
-    this.#maker = new StepMaker({ ...shared, caches: this.caches, sandbox, tmpDir, limits, boot });
+    const { caches } = this;
+    const machines =
+      parts.machines === undefined
+        ? undefined
+        : new MachineSteps({ ...shared, machines: parts.machines, caches, stateDir });
+    this.#maker = new StepMaker({ ...shared, caches, machines, sandbox, tmpDir, limits, boot });
     this.#secretKey = index.secretKey();
   }
 

@@ -4,6 +4,7 @@ import { PREFIX_PATH } from '../platform/prefix-path.ts';
 import type { Shown } from '../platform/inside-path.ts';
 import type { BaseConfig } from './bases.ts';
 import { BuildError } from './build-error.ts';
+import type { User } from './spec/spec.ts';
 
 /** What stands for the home where a sandbox shows it in another place each time. */
 const ANY_HOME = '/home/worker';
@@ -25,7 +26,13 @@ export class Layout {
 
   /** Where a build begins. */
   get initialWorkdir(): string {
+    if (this.kind === 'machine') return '.';
     return this.kind === 'root' ? '/' : this.#home;
+  }
+
+  /** Who begins: in a machine whoever it lets in. */
+  get initialUser(): User {
+    return this.kind === 'machine' ? { name: '' } : { uid: 0, gid: 0 };
   }
 
   files(dir: string): SandboxFiles {
@@ -48,8 +55,17 @@ export class Layout {
     ];
   }
 
-  /** The directory that sources of a copy from this build are named from. */
+  /**
+   * The directory that sources of a copy from this build are named from. Throws `BuildError`
+   * `unsupported`.
+   */
   copyRoot(dir: string): string {
+    if (this.kind === 'machine') {
+      throw new BuildError(
+        'unsupported',
+        'nothing can be copied from a build in a virtual machine',
+      );
+    }
     return this.kind === 'root' ? join(dir, 'rootfs') : join(dir, 'home');
   }
 

@@ -7,16 +7,35 @@ import { BuildError } from './build-error.ts';
 import { StoredHashes } from './content-hashes.ts';
 import { makeManifest, type ManifestEntry } from './copy/manifest.ts';
 import type { FlightClient, FlightEnd, FlightPlan, Flights } from './flights.ts';
-import { baseKey, copyKey, manifestHash, runKey, secretTag } from './keys/step-keys.ts';
+import {
+  baseKey,
+  copyKey,
+  finalizeKey,
+  manifestHash,
+  manualKey,
+  runKey,
+  secretTag,
+} from './keys/step-keys.ts';
 import { Layout } from './layout.ts';
+import type { MachineOrder } from './machines/machine-steps.ts';
+import type { AskPerson } from './machines/machines.ts';
 import type { BuildEvent, BuildOutcome, StepPlace } from './report.ts';
 import type { ParsedSpec } from './spec/parse.ts';
-import type { CopyOp, RunOp, Spec } from './spec/spec.ts';
+import {
+  headingOf,
+  isStep,
+  type CopyOp,
+  type FinalizeOp,
+  type ManualOp,
+  type RunOp,
+  type Spec,
+} from './spec/spec.ts';
 import type { BuildIndex, ResultRow } from './state/build-index.ts';
 import { snapshotOf } from './state/snapshot-ids.ts';
 import { replayLog } from './state/step-log.ts';
 import { initialContext, nextContext, type StepContext } from './step-context.ts';
-import type { ParentResult, StepMaker } from './step-maker.ts';
+import type { StepMaker } from './step-maker.ts';
+import type { ParentResult } from './step-order.ts';
 import { resultId, type Trust } from './trust.ts';
 
 export interface BuildRequest {
@@ -26,7 +45,12 @@ export interface BuildRequest {
   readonly secrets: ReadonlyMap<string, Buffer>;
   readonly trust: Trust;
   /** Make every step anew; what was there is replaced. */
+  /** Not what persons did, and what it rests on. */
   readonly noCache: boolean;
+  /** For its virtual machines, which look the same to the network; absent: the spec's file. */
+  readonly identity?: string;
+  /** Absent: what only a person can do fails. */
+  readonly ask?: AskPerson;
   readonly signal: AbortSignal;
   onEvent(event: BuildEvent): void | Promise<void>;
 }
@@ -54,6 +78,13 @@ class Ended extends Error {
     super('the build ended');
     this.outcome = outcome;
   }
+}
+
+/** What a copy goes over. */
+interface CopyOver {
+  readonly parent: ParentResult;
+  readonly context: StepContext;
+  readonly machine: MachineOrder;
 }
 
 type Scope = ReadonlyMap<string, Promise<ParentResult>>;
@@ -126,14 +157,18 @@ export class OneBuild {
   }
 
   async #steps(spec: Spec, path: readonly string[], scope: Scope): Promise<ParentResult> {
-    const steps = spec.ops.filter(({ op }) => op === 'run' || op === 'copy').length;
+    const steps = spec.ops.filter(isStep).length;
+    const byHand = spec.ops.filter(isStep).findLastIndex(({ op }) => op === 'manual') + 1;
+    const machine = this.#machine(spec, path);
     const placeOf = (index: number, heading: string): StepPlace => ({
       ...{ build: path, index, of: steps, heading },
+      // What a person did is not asked for again, nor is what it was done over.
+      ...(index <= byHand ? { kept: true } : {}),
     });
-    let result = await this.#base(spec.from, placeOf(0, `from ${spec.from}`));
+    let result = await this.#base(spec.from, machine, placeOf(0, `from ${spec.from}`));
     let context: StepContext = {
       ...initialContext(result.layout.config.env),
-      workdir: result.layout.initialWorkdir,
+      ...{ workdir: result.layout.initialWorkdir, user: result.layout.initialUser },
     };
     let index = 0;
     for (const op of spec.ops) {
@@ -141,26 +176,38 @@ export class OneBuild {
       context = nextContext(context, op);
       if (op.op === 'run') {
         index += 1;
-        result = await this.#run(result, context, op, placeOf(index, `run ${op.shell}`));
+        result = await this.#run(result, context, op, machine, placeOf(index, headingOf(op)));
       } else if (op.op === 'copy') {
         index += 1;
-        const heading = `copy ${op.src.join(' ')} ${op.dst}`;
-        result = await this.#copy(result, context, op, scope, placeOf(index, heading));
+        const over = { parent: result, context, machine };
+        result = await this.#copy(over, op, scope, placeOf(index, headingOf(op)));
+      } else if (isStep(op)) {
+        index += 1;
+        result = await this.#machineStep(result, op, machine, placeOf(index, headingOf(op)));
       }
     }
     return result;
   }
 
-  async #base(from: string, place: StepPlace): Promise<ParentResult> {
+  #machine(spec: Spec, path: readonly string[]): MachineOrder {
+    const { identity, parsed } = this.#request;
+    const whose = identity ?? parsed.positions.file;
+    return { machine: spec.machine ?? {}, identity: [whose, ...path].join('/') };
+  }
+
+  async #base(from: string, machine: MachineOrder, place: StepPlace): Promise<ParentResult> {
     await this.#request.onEvent({ type: 'step', place });
-    const base = await this.#tools.bases.resolve(from, this.#request.signal);
+    const base = await this.#tools.bases.resolve(from, machine.machine, this.#request.signal);
     // What a base is does not hang on who asks for it.
     const id = baseKey(base.digest);
     const row = await this.#step(place, id, {
       id,
       heading: place.heading,
       make: (log, flight, signal) =>
-        this.#tools.maker.base({ id, heading: place.heading, log, flight, signal }, base),
+        this.#tools.maker.base(
+          { ...{ id, heading: place.heading, log, flight, signal }, ...machine },
+          base,
+        ),
     });
     const config = JSON.parse(row.config ?? '{}') as BaseConfig;
     const home =
@@ -172,6 +219,7 @@ export class OneBuild {
     parent: ParentResult,
     context: StepContext,
     op: RunOp,
+    machine: MachineOrder,
     place: StepPlace,
   ): Promise<ParentResult> {
     await this.#request.onEvent({ type: 'step', place });
@@ -187,34 +235,55 @@ export class OneBuild {
       make: (log, flight, signal) =>
         this.#tools.maker.run({
           ...{ id, heading, log, flight, signal },
-          ...{ parent, context, op, trust, secrets },
+          ...{ parent, context, op, trust, secrets, ...machine },
         }),
     });
     return { id: row.id, snapshot: snapshotOf(row), layout: parent.layout };
   }
 
-  async #copy(
+  /** What there is in virtual machines alone. */
+  async #machineStep(
     parent: ParentResult,
-    context: StepContext,
-    op: CopyOp,
-    scope: Scope,
+    op: ManualOp | FinalizeOp,
+    machine: MachineOrder,
     place: StepPlace,
   ): Promise<ParentResult> {
+    await this.#request.onEvent({ type: 'step', place });
+    if (parent.layout.kind !== 'machine') {
+      throw new BuildError('unsupported', `${op.op} is for virtual machines, and the base is none`);
+    }
+    const { trust, ask } = this.#request;
+    const { maker } = this.#tools;
+    const key = op.op === 'manual' ? manualKey(parent.id, op) : finalizeKey(parent.id, op);
+    const id = resultId(key, trust);
+    const { heading } = place;
+    const row = await this.#step(place, key, {
+      ...{ id, heading },
+      make: (log, flight, signal) => {
+        const order = { ...{ id, heading, log, flight, signal }, ...machine, parent };
+        return op.op === 'manual'
+          ? maker.manual({ ...order, op, ask })
+          : maker.finalize({ ...order, op });
+      },
+    });
+    return { id: row.id, snapshot: snapshotOf(row), layout: parent.layout };
+  }
+
+  async #copy(over: CopyOver, op: CopyOp, scope: Scope, place: StepPlace): Promise<ParentResult> {
     await this.#request.onEvent({ type: 'step', place });
     const source = op.from === undefined ? undefined : await scope.get(op.from);
     const row =
       source === undefined
-        ? await this.#copyFrom(await this.#contextRoot(), parent, context, op, place)
+        ? await this.#copyFrom(await this.#contextRoot(), over, op, place)
         : await this.#tools.store.withSnapshot(source.snapshot, (dir) =>
             this.#copyFrom(
               { dir: source.layout.copyRoot(dir), hashes: undefined },
-              parent,
-              context,
+              over,
               op,
               place,
             ),
           );
-    return { id: row.id, snapshot: snapshotOf(row), layout: parent.layout };
+    return { id: row.id, snapshot: snapshotOf(row), layout: over.parent.layout };
   }
 
   async #contextRoot(): Promise<{ dir: string; hashes: StoredHashes }> {
@@ -227,8 +296,7 @@ export class OneBuild {
 
   async #copyFrom(
     { dir, hashes }: { readonly dir: string; readonly hashes: StoredHashes | undefined },
-    parent: ParentResult,
-    context: StepContext,
+    { parent, context, machine }: CopyOver,
     op: CopyOp,
     place: StepPlace,
   ): Promise<ResultRow> {
@@ -241,7 +309,7 @@ export class OneBuild {
       make: (log, flight, signal) =>
         this.#tools.maker.copy({
           ...{ id, heading, log, flight, signal },
-          ...{ parent, context, op, root: dir, entries },
+          ...{ parent, context, op, root: dir, entries, ...machine },
         }),
     });
   }
@@ -270,7 +338,7 @@ export class OneBuild {
         void onEvent({ type: 'note', place, text });
       },
     };
-    if (noCache && place.index > 0 && !(await this.#tools.forget(plan.id))) {
+    if (noCache && place.index > 0 && place.kept !== true && !(await this.#tools.forget(plan.id))) {
       await onEvent({ type: 'note', place, text: 'it is in use, and so is not made anew' });
     }
     const cached = this.#cached(key, plan.id);

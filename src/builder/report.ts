@@ -9,6 +9,8 @@ export interface StepPlace {
   /** How many steps there are beside the base. */
   readonly of: number;
   readonly heading: string;
+  /** It is never made anew on purpose: a person did it, or something rests on it that one did. */
+  readonly kept?: boolean;
 }
 
 /** What a build tells while it goes on. Events of builds that run at once are mixed. */

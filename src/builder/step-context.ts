@@ -37,6 +37,8 @@ export function nextContext(context: StepContext, op: Op): StepContext {
     case 'comment':
     case 'run':
     case 'copy':
+    case 'manual':
+    case 'finalize':
       return context;
   }
 }

@@ -8,16 +8,16 @@ import type { ResolvedBase } from './bases.ts';
 import { BuildError } from './build-error.ts';
 import type { CacheLease, Caches } from './caches.ts';
 import { copyInto } from './copy/copy-into.ts';
-import type { ManifestEntry } from './copy/manifest.ts';
 import { runStep, type StepEnd } from './execute.ts';
 import type { Made } from './flights.ts';
 import type { Layout } from './layout.ts';
-import type { CacheUse, CopyOp, RunOp } from './spec/spec.ts';
+import type { MachineOrder, MachineStepOrder, MachineSteps } from './machines/machine-steps.ts';
+import type { AskPerson } from './machines/machines.ts';
+import type { CacheUse, FinalizeOp, ManualOp } from './spec/spec.ts';
 import { baseSnapshot, cloneName, resultSnapshot, sandboxName } from './state/snapshot-ids.ts';
-import type { BuildIndex, FlightRow } from './state/build-index.ts';
-import type { StepLog } from './state/step-log.ts';
+import type { BuildIndex } from './state/build-index.ts';
 import { joined, type StepContext } from './step-context.ts';
-import type { Trust } from './trust.ts';
+import type { CopyOrder, ParentResult, RunOrder, StepOrder } from './step-order.ts';
 import { findUser } from './users.ts';
 
 interface Parts {
@@ -25,6 +25,8 @@ interface Parts {
   readonly sandbox: () => Promise<Sandbox>;
   readonly index: BuildIndex;
   readonly caches: Caches;
+  /** Absent: it makes nothing in virtual machines. */
+  readonly machines: MachineSteps | undefined;
   readonly owner: string;
   /** For what a step needs beside its files. */
   readonly tmpDir: string;
@@ -33,38 +35,7 @@ interface Parts {
   readonly now: () => number;
 }
 
-/** What making one step of any kind is told. */
-interface StepOrder {
-  readonly id: string;
-  readonly heading: string;
-  readonly log: StepLog;
-  readonly flight: FlightRow;
-  readonly signal: AbortSignal;
-}
-
-export interface RunOrder extends StepOrder {
-  readonly parent: ParentResult;
-  readonly context: StepContext;
-  readonly op: RunOp;
-  readonly trust: Trust;
-  readonly secrets: ReadonlyMap<string, Buffer>;
-}
-
-export interface CopyOrder extends StepOrder {
-  readonly parent: ParentResult;
-  readonly context: StepContext;
-  readonly op: CopyOp;
-  /** Directory that the sources are in. */
-  readonly root: string;
-  readonly entries: readonly ManifestEntry[];
-}
-
-/** The result that a step is made over. */
-export interface ParentResult {
-  readonly id: string;
-  readonly snapshot: string;
-  readonly layout: Layout;
-}
+type ChildOrder = StepOrder & { readonly parent: ParentResult };
 
 /** Makes steps: clones what they go over, does their work, and commits or removes the clone. */
 export class StepMaker {
@@ -75,7 +46,7 @@ export class StepMaker {
   }
 
   /** Brings a base. */
-  async base(order: StepOrder, base: ResolvedBase): Promise<Made> {
+  async base(order: StepOrder & MachineOrder, base: ResolvedBase): Promise<Made> {
     const { store } = this.#parts;
     return this.#make(order, { parent: undefined, snapshot: baseSnapshot(order.id) }, async () => {
       const dir = await store.createClone(cloneName(order.id));
@@ -83,25 +54,38 @@ export class StepMaker {
         signal: order.signal,
         onNote: (text) => order.log.write(`${text}\n`),
         makePart: (part) => store.makePart(cloneName(order.id), part),
+        install: (ipsw) => this.#machines().install(order, ipsw, dir),
       });
       return { config: JSON.stringify(config), ending: { exitCode: 0 } };
     });
   }
 
   /** Runs a command. */
-  async run(order: RunOrder): Promise<Made> {
-    const { parent } = order;
-    return this.#make(order, { parent, snapshot: resultSnapshot(order.id) }, async () => {
-      const dir = await this.#clone(order, parent);
-      return { config: null, ending: await this.#command(order, dir) };
-    });
+  async run(order: RunOrder & MachineOrder): Promise<Made> {
+    return this.#over(order, (dir) =>
+      order.parent.layout.kind === 'machine'
+        ? this.#machines().run(order, dir)
+        : this.#command(order, dir),
+    );
+  }
+
+  /** Lets a person do something. */
+  async manual(
+    order: MachineStepOrder<ManualOp> & ChildOrder & { readonly ask: AskPerson | undefined },
+  ): Promise<Made> {
+    return this.#over(order, (dir) => this.#machines().manual(order, dir));
+  }
+
+  /** Takes out what images must not have. */
+  async finalize(order: MachineStepOrder<FinalizeOp> & ChildOrder): Promise<Made> {
+    return this.#over(order, (dir) => this.#machines().finalize(order, dir));
   }
 
   /** Copies files. */
-  async copy(order: CopyOrder): Promise<Made> {
+  async copy(order: CopyOrder & MachineOrder): Promise<Made> {
     const { parent, context, op } = order;
-    return this.#make(order, { parent, snapshot: resultSnapshot(order.id) }, async () => {
-      const dir = await this.#clone(order, parent);
+    return this.#over(order, async (dir) => {
+      if (parent.layout.kind === 'machine') return this.#machines().copy(order, dir);
       const user = await this.#userIds(context, parent.layout, dir);
       await copyInto({
         root: order.root,
@@ -111,12 +95,26 @@ export class StepMaker {
         owner: process.getuid?.() === 0 && parent.layout.kind === 'root' ? user : undefined,
         signal: order.signal,
       });
-      return { config: null, ending: { exitCode: 0 } };
+      return { exitCode: 0 };
     });
   }
 
-  #clone({ id, signal }: StepOrder, parent: ParentResult): Promise<string> {
-    return this.#parts.store.clone(parent.snapshot, cloneName(id), signal);
+  #machines(): MachineSteps {
+    const { machines } = this.#parts;
+    if (machines !== undefined) return machines;
+    throw new BuildError(
+      'unsupported',
+      'nothing is built in virtual machines here; use `pomona image build` on a host that has them',
+    );
+  }
+
+  /** Works in a clone of what a step goes over. */
+  #over(order: ChildOrder, work: (dir: string) => Promise<StepEnd>): Promise<Made> {
+    const { parent, id, signal } = order;
+    return this.#make(order, { parent, snapshot: resultSnapshot(id) }, async () => {
+      const dir = await this.#parts.store.clone(parent.snapshot, cloneName(id), signal);
+      return { config: null, ending: await work(dir) };
+    });
   }
 
   /** Commits what `work` made in the clone when it succeeded; whatever happens no clone is left. */

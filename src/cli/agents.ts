@@ -7,6 +7,7 @@ import { STORE_DRIVERS } from '../drivers/store/drivers.ts';
 import { syntheticVmDrivers, VM_DRIVERS } from '../drivers/vm/drivers.ts';
 import { UsageError } from './errors.ts';
 import { hostBuilder } from './build/host-builder.ts';
+import { MachineSweeps } from './build/machines.ts';
 import { entryPoint } from '../platform/entry.ts';
 import { limiter } from '../platform/limiter.ts';
 
@@ -83,7 +84,7 @@ export async function startFullAgent(
   const { buildStore, buildsDir, imageOptions, imageSource, ...host } = options;
   const program = entryPoint('cli/main');
   const imagesDir = join(options.dataDir, 'images');
-  return startAgent({
+  const agent = await startAgent({
     ...host,
     builds: await hostBuilder({ store: buildStore, buildsDir }, imagesDir),
     rebuild: {
@@ -103,6 +104,12 @@ export async function startFullAgent(
     vms: VM_DRIVERS,
     keeper: entryPoint('cli/keep'),
   });
+  const sweeps = new MachineSweeps(options.dataDir, options.log);
+  const close = async () => {
+    sweeps.close();
+    await agent.close();
+  };
+  return { done: agent.done.finally(() => sweeps.close()), close };
 }
 
 /**

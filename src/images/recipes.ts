@@ -17,6 +17,8 @@ const recipeSchema = z.strictObject({
   secrets: z.array(z.string()),
   store: z.string().optional(),
   sandbox: z.string().optional(),
+  /** `TEAM@GUEST` of a file of profiles. */
+  profile: z.string().optional(),
   everyMs: z.number().positive(),
   /** Dated tags that stay. */
   keep: z.int().min(0),

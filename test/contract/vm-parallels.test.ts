@@ -88,9 +88,9 @@ describe('vm parallels (fake), in trouble', { skip }, () => {
     assert.deepEqual(await driver.list(OWNED), []);
     await driver.destroy(NAME);
     assert.equal(existsSync(join(theirs, 'config.pvs')), true);
-    assert.equal(await driver.foreignMacosGuests(), 0);
+    assert.equal(await driver.foreignMacosGuests(OWNED), 0);
     prlctl('start', NAME);
-    assert.equal(await driver.foreignMacosGuests(), 1);
+    assert.equal(await driver.foreignMacosGuests(OWNED), 1);
     prlctl('stop', NAME, '--kill');
     prlctl('delete', NAME);
   });

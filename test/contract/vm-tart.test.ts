@@ -55,16 +55,16 @@ describe('vm tart (fake), in trouble', { skip }, () => {
     const { TART_HOME } = process.env;
     process.env['TART_HOME'] = home;
     try {
-      assert.equal(await driver.foreignMacosGuests(), 0);
+      assert.equal(await driver.foreignMacosGuests(OWNED), 0);
       cpSync(tart.image, join(home, 'vms/theirs'), { recursive: true });
       const theirs = spawn('tart', ['run', 'theirs', '--no-graphics'], { stdio: 'ignore' });
       await clone();
       await driver.boot(NAME, NEVER);
-      while ((await driver.foreignMacosGuests()) === 0) await sleep(50);
-      assert.equal(await driver.foreignMacosGuests(), 1);
+      while ((await driver.foreignMacosGuests(OWNED)) === 0) await sleep(50);
+      assert.equal(await driver.foreignMacosGuests(OWNED), 1);
       theirs.kill('SIGINT');
       await once(theirs, 'exit');
-      assert.equal(await driver.foreignMacosGuests(), 0);
+      assert.equal(await driver.foreignMacosGuests(OWNED), 0);
     } finally {
       if (TART_HOME === undefined) delete process.env['TART_HOME'];
       else process.env['TART_HOME'] = TART_HOME;

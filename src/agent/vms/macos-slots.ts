@@ -78,7 +78,9 @@ export class MacosSlotWatch {
 
   async #foreign(): Promise<number> {
     const drivers = await this.#parts.drivers();
-    const counts = await Promise.all(drivers.map((driver) => driver.foreignMacosGuests()));
+    const counts = await Promise.all(
+      drivers.map((driver) => driver.foreignMacosGuests(this.#parts.ownedPrefix)),
+    );
     return counts.reduce((sum, count) => sum + count, 0);
   }
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { makeManifest, type ManifestEntry } from '../copy/manifest.ts';
 import { BuildError } from '../build-error.ts';
 import { machineSexp, type SexpValue } from '../spec/sexp-write.ts';
-import type { CopyOp, Op, RunOp, Spec, User } from '../spec/spec.ts';
+import { headingOf, isStep, type Op, type RunOp, type Spec, type User } from '../spec/spec.ts';
 import { initialContext, joined, nextContext, type StepContext } from '../step-context.ts';
 
 /** The id that OBuilder gives what a step makes. */
@@ -46,15 +46,14 @@ async function idsOf(
   let context = initialContext(options.env);
   for (const op of spec.ops) {
     context = nextContext(context, op);
-    if (op.op !== 'run' && op.op !== 'copy') continue;
+    if (!isStep(op)) continue;
+    if (op.op === 'manual' || op.op === 'finalize') {
+      throw new BuildError('unsupported', `OBuilder has no ${op.op}, and so no id for it`);
+    }
     id = id === undefined ? undefined : await nextId(id, context, op, options);
     ids.push({ build, step: headingOf(op), id });
   }
   return ids;
-}
-
-function headingOf(op: RunOp | CopyOp): string {
-  return op.op === 'run' ? `run ${op.shell}` : `copy ${op.src.join(' ')} ${op.dst}`;
 }
 
 async function nextId(

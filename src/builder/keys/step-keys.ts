@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import type { ManifestEntry } from '../copy/manifest.ts';
-import type { CopyOp, RunOp } from '../spec/spec.ts';
+import type { CopyOp, FinalizeOp, ManualOp, RunOp } from '../spec/spec.ts';
 import { joined, type StepContext } from '../step-context.ts';
 import { canonicalHash, type Canonical } from './canonical.ts';
 
@@ -11,6 +11,8 @@ import { canonicalHash, type Canonical } from './canonical.ts';
 const BASE = 'pomona-base-1';
 const RUN = 'pomona-run-1';
 const COPY = 'pomona-copy-1';
+const MANUAL = 'pomona-manual-1';
+const FINALIZE = 'pomona-finalize-1';
 const MANIFEST = 'pomona-manifest-1';
 
 /** A base by the digest of its content: its name does not count. */
@@ -36,6 +38,14 @@ export function runKey(
     op.network.includes('host') ? 'host' : 'none',
     op.secrets.map(({ target }, index) => [target, secretTags[index] ?? '']),
   ]);
+}
+
+export function manualKey(parent: string, { text, check }: ManualOp): string {
+  return canonicalHash([MANUAL, parent, text, check ?? '']);
+}
+
+export function finalizeKey(parent: string, { paths }: FinalizeOp): string {
+  return canonicalHash([FINALIZE, parent, paths]);
 }
 
 /** `manifest`: of the sources, by `manifestHash`. */

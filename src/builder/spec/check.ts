@@ -1,6 +1,6 @@
 import { nearest } from '../../domain/nearest.ts';
 import type { Positions, SpecError } from './source.ts';
-import type { Op, Spec } from './spec.ts';
+import { isStep, type Op, type Spec } from './spec.ts';
 
 /**
  * What is wrong with a spec beyond its form: names that do not exist or exist twice, copies that
@@ -26,6 +26,11 @@ function* problemsOf(
   }
   const names = [...scope, ...own];
   if (spec.from === '') yield positions.error(spec, 'the base has no name');
+  const finalize = spec.ops.findIndex(({ op }) => op === 'finalize');
+  const after = finalize === -1 ? undefined : spec.ops.slice(finalize + 1).find(isStep);
+  if (after !== undefined) {
+    yield positions.error(after, 'nothing may come after finalize: it takes out what steps left');
+  }
   for (const op of spec.ops) {
     for (const problem of problemsOfOp(op, names)) yield positions.error(op, problem);
   }
@@ -86,6 +91,13 @@ function* problemsOfOp(op: Op, builds: readonly string[]): Generator<string> {
       }
       return;
     }
+    case 'manual':
+      if (op.text.trim() === '') yield 'manual tells a person nothing to do';
+      if (op.check?.trim() === '') yield 'the check is no command';
+      return;
+    case 'finalize':
+      if (op.paths.some((path) => path.trim() === '')) yield 'a path to remove is empty';
+      return;
     case 'comment':
     case 'user':
       return;

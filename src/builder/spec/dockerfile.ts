@@ -77,6 +77,10 @@ class DockerfileWriter {
       case 'copy':
         this.#copy(op, state, stages);
         return;
+      case 'manual':
+      case 'finalize':
+        this.left.push(`${op.op} is for virtual machines: it is left out`);
+        return;
     }
   }
 

@@ -1,9 +1,20 @@
 import { nearest } from '../../domain/nearest.ts';
 import { readSexp, type Sexp, type SexpList } from './sexp-read.ts';
 import { Positions, SpecError, type Position } from './source.ts';
-import { defaultSecretTarget, type NestedBuild, type Op, type Spec, type User } from './spec.ts';
+import { MACHINE_FIELDS, machineField } from './machine.ts';
+import {
+  defaultSecretTarget,
+  type Machine,
+  type NestedBuild,
+  type Op,
+  type Spec,
+  type User,
+} from './spec.ts';
 
-const OPERATIONS = ['comment', 'workdir', 'shell', 'user', 'env', 'run', 'copy'] as const;
+const OPERATIONS = [
+  ...(['comment', 'workdir', 'shell', 'user', 'env', 'run', 'copy'] as const),
+  ...(['manual', 'finalize'] as const),
+];
 
 /** Reads a spec as OBuilder writes it. Throws `SpecError`. */
 export function specFromSexp(
@@ -42,8 +53,13 @@ class FromSexp {
       throw this.#error(where, `expected (from BASE)${at > 0 ? ' after the nested builds' : ''}`);
     }
     const from = this.#oneAtom(item, 'the base, such as (from debian:12)');
-    const ops = list.list.slice(at + 1).map((each) => this.#op(each));
-    return this.#positions.mark({ builds, from, ops }, list.position);
+    at += 1;
+    const next = this.#maybeItem(list.list[at]);
+    const machine = next?.name === 'machine' ? this.#machine(next) : undefined;
+    if (machine !== undefined) at += 1;
+    const ops = list.list.slice(at).map((each) => this.#op(each));
+    const spec = { builds, from, ...(machine === undefined ? {} : { machine }), ops };
+    return this.#positions.mark(spec, list.position);
   }
 
   #build(item: Item): NestedBuild {
@@ -53,6 +69,19 @@ class FromSexp {
     }
     const build = { name: this.#atom(name, 'the name of the build'), spec: this.spec(spec) };
     return this.#positions.mark(build, item.position);
+  }
+
+  #machine(item: Item): Machine {
+    let machine: Machine = {};
+    for (const [name, field] of this.#fields(item, MACHINE_FIELDS)) {
+      const text = this.#oneAtom(field, 'one value');
+      const read = machineField(name, text);
+      if (typeof read === 'string') {
+        throw this.#error(field.position, `${name}: expected ${read}, not ${text}`);
+      }
+      machine = { ...machine, ...read };
+    }
+    return machine;
   }
 
   #op(sexp: Sexp): Op {
@@ -78,6 +107,12 @@ class FromSexp {
         return this.#run(item);
       case 'copy':
         return this.#copy(item);
+      case 'manual':
+        return this.#manual(item);
+      case 'finalize':
+        return { op: 'finalize', paths: this.#optionalAtoms(item, 'paths to remove') };
+      case 'machine':
+        throw this.#error(item.position, '(machine ...) stands right after (from ...), once');
       case 'from':
       case 'build':
         throw this.#error(
@@ -169,6 +204,19 @@ class FromSexp {
       src: this.#atoms(src, 'at least one file'),
       dst: this.#oneAtom(dst, 'one place'),
       exclude: this.#optionalAtoms(fields.get('exclude'), 'names of files'),
+    };
+  }
+
+  #manual(item: Item): Op {
+    const [text, ...fields] = item.args;
+    if (text === undefined) {
+      throw this.#error(item.position, 'expected (manual TEXT) or (manual TEXT (check COMMAND))');
+    }
+    const check = this.#fields({ ...item, args: fields }, ['check']).get('check');
+    return {
+      op: 'manual',
+      text: this.#atom(text, 'what a person has to do'),
+      check: check === undefined ? undefined : this.#oneAtom(check, 'one command; quote it'),
     };
   }
 

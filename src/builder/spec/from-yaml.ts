@@ -10,9 +10,20 @@ import {
 } from 'yaml';
 import { nearest } from '../../domain/nearest.ts';
 import { Positions, SpecError, type Position } from './source.ts';
-import { defaultSecretTarget, type NestedBuild, type Op, type Spec, type User } from './spec.ts';
+import { MACHINE_FIELDS, machineField } from './machine.ts';
+import {
+  defaultSecretTarget,
+  type Machine,
+  type NestedBuild,
+  type Op,
+  type Spec,
+  type User,
+} from './spec.ts';
 
-const STEPS = ['comment', 'workdir', 'shell', 'user', 'env', 'run', 'copy'] as const;
+const STEPS = [
+  ...(['comment', 'workdir', 'shell', 'user', 'env', 'run', 'copy'] as const),
+  ...(['manual', 'finalize'] as const),
+];
 
 /** Reads a spec written as YAML: `builds`, `from`, `steps`. Throws `SpecError`. */
 export function specFromYaml(
@@ -54,7 +65,8 @@ class FromYaml {
     if (node === undefined) {
       throw new SpecError(this.#positions.file, { line: 1, column: 1 }, 'the file is empty');
     }
-    const fields = this.#fields(node, ['builds', 'from', 'steps'], 'a build with from and steps');
+    const names = ['builds', 'from', 'machine', 'steps'] as const;
+    const fields = this.#fields(node, names, 'a build with from and steps');
     const from = fields.get('from');
     if (from === undefined) throw this.#error(node, 'expected `from: BASE`');
     const builds = this.#pairs(fields.get('builds')?.value).map(({ name, key, value }) =>
@@ -62,11 +74,29 @@ class FromYaml {
     );
     const steps = fields.get('steps');
     const ops = steps === undefined ? [] : this.#items(steps.value).flatMap((op) => this.#ops(op));
-    return this.#mark({ builds, from: this.#text(from.value, 'a base'), ops }, node);
+    const machine = fields.get('machine');
+    const given = machine === undefined ? {} : { machine: this.#machine(machine.value) };
+    return this.#mark({ builds, from: this.#text(from.value, 'a base'), ...given, ops }, node);
+  }
+
+  #machine(node: Node): Machine {
+    let machine: Machine = {};
+    for (const [name, { value }] of this.#fields(node, MACHINE_FIELDS, 'a machine')) {
+      const text = this.#text(value, 'one value');
+      const read = machineField(name, text);
+      if (typeof read === 'string') {
+        throw this.#error(value, `${name}: expected ${read}, not ${text}`);
+      }
+      machine = { ...machine, ...read };
+    }
+    return machine;
   }
 
   /** One step of the list; several variables of one `env` are as many operations. */
   #ops(node: Node): Op[] {
+    if (isScalar(node) && node.value === 'finalize') {
+      return [this.#mark<Op>({ op: 'finalize', paths: [] }, node)];
+    }
     const fields = this.#fields(node, STEPS, 'a step such as `run: make`');
     const [only, ...more] = [...fields];
     if (only === undefined || more.length > 0) {
@@ -98,7 +128,23 @@ class FromYaml {
         return this.#run(value);
       case 'copy':
         return this.#copy(value);
+      case 'manual':
+        return this.#manual(value);
+      case 'finalize':
+        return { op: 'finalize', paths: this.#texts(value, 'a list of paths to remove', 0) };
     }
+  }
+
+  #manual(node: Node): Op {
+    if (isScalar(node)) return { op: 'manual', text: this.#text(node, 'a text'), check: undefined };
+    const fields = this.#fields(node, ['text', 'check'], 'a text, or a map with text');
+    const [text, check] = [fields.get('text'), fields.get('check')];
+    if (text === undefined) throw this.#error(node, 'expected `text: WHAT A PERSON HAS TO DO`');
+    return {
+      op: 'manual',
+      text: this.#text(text.value, 'a text'),
+      check: check === undefined ? undefined : this.#text(check.value, 'a command'),
+    };
   }
 
   #user(node: Node): User {

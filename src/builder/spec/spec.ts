@@ -5,7 +5,23 @@
 export interface Spec {
   readonly builds: readonly NestedBuild[];
   readonly from: string;
+  /** What its steps run in, over bases that are virtual machines. */
+  readonly machine?: Machine;
   readonly ops: readonly Op[];
+}
+
+/** A virtual machine that steps run in. Nothing of it counts for what a step makes but `diskBytes`. */
+export interface Machine {
+  /** Name of a VM driver; absent: the best of the host. */
+  readonly driver?: string;
+  /** Absent: macOS. */
+  readonly guest?: 'macos' | 'linux';
+  /** Who steps run as; absent: the driver's default. */
+  readonly user?: string;
+  readonly cpus?: number;
+  readonly memoryBytes?: number;
+  /** Of the disk that a system is installed on. */
+  readonly diskBytes?: number;
 }
 
 export interface NestedBuild {
@@ -22,7 +38,9 @@ export type Op =
   | { readonly op: 'user'; readonly user: User }
   | { readonly op: 'env'; readonly name: string; readonly value: string }
   | RunOp
-  | CopyOp;
+  | CopyOp
+  | ManualOp
+  | FinalizeOp;
 
 export interface RunOp {
   readonly op: 'run';
@@ -42,6 +60,43 @@ export interface CopyOp {
   readonly dst: string;
   /** Names of files and directories that are left out, wherever they are. */
   readonly exclude: readonly string[];
+}
+
+/** What a person has to do in a virtual machine. */
+export interface ManualOp {
+  readonly op: 'manual';
+  /** Told to the person. */
+  readonly text: string;
+  /** A command that succeeds in the guest once it is done; absent: the person says so. */
+  readonly check: string | undefined;
+}
+
+/** Takes out of a virtual machine what images must not have. */
+export interface FinalizeOp {
+  readonly op: 'finalize';
+  /** Further files and directories to remove, as the guest's shell expands them. */
+  readonly paths: readonly string[];
+}
+
+/** What makes a result of its own, as other operations do not. */
+export type StepOp = RunOp | CopyOp | ManualOp | FinalizeOp;
+
+export function isStep(op: Op): op is StepOp {
+  return op.op === 'run' || op.op === 'copy' || op.op === 'manual' || op.op === 'finalize';
+}
+
+/** What a step is called, for people. */
+export function headingOf(op: StepOp): string {
+  switch (op.op) {
+    case 'run':
+      return `run ${op.shell}`;
+    case 'copy':
+      return `copy ${op.src.join(' ')} ${op.dst}`;
+    case 'manual':
+      return `manual ${op.text}`;
+    case 'finalize':
+      return 'finalize';
+  }
 }
 
 export type User = { readonly uid: number; readonly gid: number } | { readonly name: string };

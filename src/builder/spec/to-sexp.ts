@@ -1,4 +1,5 @@
 import { atomText, machineSexp, type SexpValue } from './sexp-write.ts';
+import { machineTexts } from './machine.ts';
 import { defaultSecretTarget, type Op, type Spec } from './spec.ts';
 
 /** The spec as OBuilder writes it: one operation a line, nested builds indented. */
@@ -13,6 +14,7 @@ function block(spec: Spec, indent: string): string {
         `(build ${atomText(name)}\n${indent}  ${block(nested, `${indent}  `)})`,
     ),
     `(from ${atomText(spec.from)})`,
+    ...(spec.machine === undefined ? [] : [`(machine${spaced(machineTexts(spec.machine))})`]),
     ...spec.ops.map((op) => `(${op.op}${spaced(opArgs(op))})`),
   ];
   return `(${lines.join(`\n${indent} `)})`;
@@ -62,6 +64,10 @@ export function opArgs(op: Op): SexpValue[] {
         ['dst', op.dst],
         ...field('exclude', op.exclude),
       ];
+    case 'manual':
+      return op.check === undefined ? [op.text] : [op.text, ['check', op.check]];
+    case 'finalize':
+      return [...op.paths];
   }
 }
 

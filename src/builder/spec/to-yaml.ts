@@ -1,4 +1,5 @@
 import { Document } from 'yaml';
+import { machineTexts } from './machine.ts';
 import { defaultSecretTarget, type Op, type Spec } from './spec.ts';
 
 /** The spec as YAML, as `specFromYaml` reads it. */
@@ -12,11 +13,13 @@ function shapeOf(spec: Spec): Map<string, unknown> {
     shape.set('builds', new Map(spec.builds.map((build) => [build.name, shapeOf(build.spec)])));
   }
   shape.set('from', spec.from);
+  if (spec.machine !== undefined) shape.set('machine', new Map(machineTexts(spec.machine)));
   if (spec.ops.length > 0) shape.set('steps', spec.ops.map(stepOf));
   return shape;
 }
 
-function stepOf(op: Op): Map<string, unknown> {
+function stepOf(op: Op): Map<string, unknown> | string {
+  if (op.op === 'finalize' && op.paths.length === 0) return op.op;
   return new Map([[op.op, valueOf(op)]]);
 }
 
@@ -50,6 +53,10 @@ function valueOf(op: Op): unknown {
         dst: op.dst,
         ...(op.exclude.length === 0 ? {} : { exclude: op.exclude }),
       };
+    case 'manual':
+      return op.check === undefined ? op.text : { text: op.text, check: op.check };
+    case 'finalize':
+      return op.paths;
   }
 }
 

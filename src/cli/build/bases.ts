@@ -1,14 +1,16 @@
-import { mkdir, realpath, rename, stat } from 'node:fs/promises';
+import { mkdir, readdir, realpath, rename, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { BaseOptions, Bases, ResolvedBase } from '../../builder/bases.ts';
 import { BuildError } from '../../builder/build-error.ts';
 import { layoutOf } from '../../drivers/fetch/directory.ts';
 import { FETCH_DRIVERS } from '../../drivers/fetch/drivers.ts';
 import { FetchError } from '../../drivers/fetch/fetch.ts';
+import { vmDriverOf } from '../../drivers/vm/files.ts';
 import type { LocalImages } from '../../images/local-images.ts';
 import { ImageError } from '../../images/reference.ts';
 import { copyTree, removeTree } from '../../platform/tree.ts';
 import { size } from '../output.ts';
+import { asMachine, machineBase } from './machine-bases.ts';
 
 const IMAGE = /^pomona:(.+)$/;
 
@@ -24,10 +26,12 @@ interface Options {
 /** What can follow `from`: what a fetcher takes, and images of this machine. */
 export function basesOf(options: Options): Bases {
   return {
-    async resolve(from, signal) {
+    async resolve(from, machine, signal) {
       try {
         const name = IMAGE.exec(from)?.[1];
         if (name !== undefined) return await imageBase(options.images, name);
+        const file = /^(vm|ipsw):(.+)$/s.exec(from);
+        if (file !== null) return await machineBase(from, machine, options);
         return await fetched(from, options, signal);
       } catch (cause) {
         if (!(cause instanceof FetchError || cause instanceof ImageError)) throw cause;
@@ -44,7 +48,12 @@ async function fetched(
 ): Promise<ResolvedBase> {
   const driver = FETCH_DRIVERS.find((each) => each.accepts(from));
   if (driver === undefined) {
-    const forms = [...FETCH_DRIVERS.map(({ form }) => form), 'pomona:IMAGE'].join('; ');
+    const forms = [
+      ...FETCH_DRIVERS.map(({ form }) => form),
+      'pomona:IMAGE',
+      'vm:PATH, a disk or a machine of this host',
+      'ipsw:FILE',
+    ].join('; ');
     throw new FetchError('missing', `nothing is known by that name; bases are: ${forms}`);
   }
   const [, kind = '', path] = /^((?:dir|tar|oci):)?(\.{1,2}\/.*)$/s.exec(from) ?? [];
@@ -88,17 +97,20 @@ async function assertInContext(
   );
 }
 
-/** An image of a home and a prefix, or of a root file system. */
+/** An image of a home and a prefix, of a root file system, or of a virtual machine. */
 async function imageBase(images: LocalImages, name: string): Promise<ResolvedBase> {
   const digest = await images.resolve(name);
+  const path = images.dataPath(digest);
   const { kind } = await images.manifest(digest);
-  if (kind === 'file') throw new ImageError(`${name} is a disk; builds go over directories`);
+  if (kind === 'file' || vmDriverOf(await readdir(path)) !== undefined) {
+    return { digest, fetch: (dir, { signal }) => asMachine(path, dir, signal) };
+  }
   return {
     digest,
     async fetch(dir, { signal, makePart }) {
       const rootfs = join(dir, 'rootfs');
       await mkdir(rootfs, { mode: 0o755 });
-      await copyTree(images.dataPath(digest), rootfs, { reflink: false, signal });
+      await copyTree(path, rootfs, { reflink: false, signal });
       const layout = await layoutOf(rootfs);
       if (layout === 'home') await asHome(dir, makePart);
       return { layout, env: {} };

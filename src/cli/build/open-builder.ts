@@ -13,6 +13,7 @@ import { defaultDataDir } from '../../platform/data-dir.ts';
 import { UsageError } from '../errors.ts';
 import { basesOf } from './bases.ts';
 import { buildStore } from './build-store.ts';
+import { machinesOf } from './machines.ts';
 
 export interface StoreOptions {
   readonly store?: string;
@@ -35,6 +36,8 @@ export interface BuilderPlace {
   readonly store: StoreSpec;
   readonly imagesDir: string;
   readonly contextDir: string;
+  /** The data directory of this host's agent, whose virtual machines builds may use; absent: none. */
+  readonly machinesDir?: string;
   /** Absent: the best that works. */
   readonly sandbox?: string | undefined;
   readonly limits: Limits;
@@ -53,6 +56,7 @@ export async function withBuilder<T>(
   const store = await buildStore(options.store, join(dataDir, 'builds'));
   const place = {
     ...{ store, limits: {}, hostBases: true, sandbox: options.sandbox },
+    machinesDir: join(dataDir, 'agent'),
     imagesDir: join(dataDir, 'agent', 'images'),
     contextDir: resolve(options.contextDir ?? '.'),
   };
@@ -81,6 +85,7 @@ export async function useBuilder<T>(
       images: new LocalImages(place.imagesDir),
       hostBases: place.hostBases,
     }),
+    ...(place.machinesDir === undefined ? {} : { machines: machinesOf(place.machinesDir) }),
     stateDir: stateDirOf(place.store),
     limits: place.limits,
     clock: systemClock,

@@ -1,17 +1,26 @@
 import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { dueAt, Recipes, type Recipe } from '../../images/recipes.ts';
-import { imageNameText, parseImageName } from '../../images/reference.ts';
+import {
+  findProfile,
+  isProfiles,
+  loadProfiles,
+  profileText,
+} from '../../builder/profiles/profiles.ts';
+import { filledIn } from '../../builder/spec/substitute.ts';
+import { readText } from '../../builder/spec/yaml-file.ts';
+import type { LocalImages } from '../../images/local-images.ts';
+import { Recipes } from '../../images/recipes.ts';
+import { imageNameText, parseImageName, type ImageName } from '../../images/reference.ts';
 import { defaultDataDir } from '../../platform/data-dir.ts';
 import { lockDirectory } from '../../platform/directory-lock.ts';
 import { Interruption } from '../build/interruption.ts';
 import { jsonPrinter, PlainPrinter, type BuildPrinter } from '../build/progress.ts';
-import { ExitError, UsageError } from '../errors.ts';
+import { UsageError } from '../errors.ts';
 import { collect, durationOption, integerOption } from '../options.ts';
-import { ago, printJson, printTable, span } from '../output.ts';
 import { writeOut } from '../standard-output.ts';
-import { digestOf, makeImage, rotateTags } from './make-image.ts';
-import { imagesOf, withImages, type ImageOptions } from './places.ts';
+import { digestOf, makeImage, rotateTags, type ImageOrder } from './make-image.ts';
+import { personFor } from './person.ts';
+import { agentDirOf, imagesOf, withImages, type ImageOptions } from './places.ts';
 
 interface BuildOptions extends ImageOptions {
   readonly store?: string;
@@ -20,6 +29,8 @@ interface BuildOptions extends ImageOptions {
   readonly cache: boolean;
   readonly every?: number;
   readonly keep: number;
+  readonly profile: string[];
+  readonly allProfiles?: boolean;
 }
 
 /** Commands that make images by specs, once or on a schedule. */
@@ -30,14 +41,23 @@ export function addBuildCommands(image: Command): void {
     .option('--sandbox <name>', 'what steps run in (default: the best that works)')
     .option('--secret <id=file>', 'a secret for steps that ask for it', collect, [])
     .option('--no-cache', 'make every step anew')
+    .option('--profile <team@guest>', 'of a file of profiles; may be repeated', collect, [])
+    .option('--all-profiles', 'every profile of the file')
     .option('--every <duration>', 'make it anew so often, such as 7d', durationOption)
     .option('--keep <n>', 'with --every: dated tags that stay', integerOption, 3)
     .addHelpText(
       'after',
       `
-The result becomes the image NAME, or NAME:TAG, of this host: a home and a prefix for workers, or a
-root file system, as the spec's base is. DIR is the context of \`copy\` (default: the directory of
-FILE). Bases can be images, too: \`(from pomona:NAME)\`.
+The result becomes the image NAME, or NAME:TAG, of this host: a home and a prefix for workers, a
+root file system, or a virtual machine, as the spec's base is. DIR is the context of \`copy\` (default:
+the directory of FILE). Bases can be images, too: \`(from pomona:NAME)\`.
+
+Over a virtual machine (an image of one, vm:PATH, ipsw:FILE) each step is run in a clone that is booted
+and shut down, and kept: a changed last step repeats that step alone. A step \`manual\` waits for a
+person: it tells what to do, where the screen is, and the network address to register; go on by Enter,
+or by \`pomona image resume NAME\` elsewhere. After Ctrl-C what was done is still there the next time.
+
+FILE may hold profiles: \`teams\`, \`guests\` and a \`spec\` with \${{ variables }}. NAME may have them, too.
 
 With --every the agent of this host makes it anew each time, every step without the cache, so that
 what the steps fetch is as new as it can be. Each time it also gets a tag of its date, to go back to
@@ -45,43 +65,11 @@ by \`pomona image tag NAME:2026-11-21-093000 NAME\`. Secrets' files are read eac
 
 Examples:
   pomona image build ocaml-5 ocaml.spec
+  pomona image build macos-15 macos.yaml --profile root@15
+  pomona image build '\${{ team }}-macos-\${{ guest }}' macos.yaml --all-profiles
   pomona image build macos-dev:stable dev.spec ./files --secret token=/etc/token --every 7d`,
     )
     .action(build);
-
-  withImages(image.command('rebuild [names...]'))
-    .description('make images of the schedule anew now')
-    .option('--due', 'only those whose time has come')
-    .action(rebuild);
-
-  withImages(image.command('schedule'))
-    .description('images that are made again and again')
-    .action(async (options: ImageOptions) => {
-      const recipes = await new Recipes(imagesOf(options).dir).all();
-      if (options.json === true) return printJson(recipes);
-      printTable(
-        ['IMAGE', 'EVERY', 'LAST', 'NEXT', 'SPEC', 'PROBLEM'],
-        recipes.map((recipe) => {
-          const wait = dueAt(recipe) - Date.now();
-          return [
-            ...[imageNameText(recipe), span(recipe.everyMs), ago(recipe.builtAt) ?? 'never'],
-            ...[wait > 0 ? `in ${span(wait)}` : 'now', recipe.spec, recipe.error ?? ''],
-          ];
-        }),
-      );
-    });
-
-  withImages(image.command('unschedule <name>'))
-    .description('do not make an image again; it stays as it is')
-    .action(async (text: string, options: ImageOptions) => {
-      const name = parseImageName(text);
-      const recipes = new Recipes(imagesOf(options).dir);
-      const known = await recipes.find(name);
-      if (known === undefined) throw new UsageError(await whichThereAre(recipes, text));
-      await recipes.remove(name);
-      if (options.json === true) return printJson(known);
-      process.stdout.write(`${imageNameText(name)} is not made again\n`);
-    });
 }
 
 async function build(
@@ -92,8 +80,7 @@ async function build(
 ): Promise<void> {
   const images = imagesOf(options);
   const spec = resolve(file);
-  const order = {
-    ...parseImageName(text),
+  const common = {
     ...{ spec, context: resolve(dir ?? dirname(spec)) },
     secrets: options.secret.map((each) => {
       const at = each.indexOf('=');
@@ -102,84 +89,90 @@ async function build(
     store: options.store,
     sandbox: options.sandbox,
   };
-  const recipes = new Recipes(images.dir);
-  const lock = await lockDirectory(recipes.dir, 'pomona image build');
+  const orders = (await namesFor(text, spec, options)).map((each) => ({ ...common, ...each }));
   const stop = new Interruption();
   try {
+    for (const order of orders) await buildOne(images, order, options, stop);
+  } finally {
+    stop.end();
+  }
+}
+
+async function buildOne(
+  images: LocalImages,
+  order: ImageOrder,
+  options: BuildOptions,
+  stop: Interruption,
+): Promise<void> {
+  const lock = await lockName(images, order, 'pomona image build');
+  try {
     const before = await digestOf(images, order);
-    const digest = await makeImage(order, {
-      ...{ images, stop, buildsDir: buildsDirOf(options), printer: printerFor(options) },
-      noCache: !options.cache,
-    });
+    const where = whereFor(options, images);
+    const ask = personFor(images, order, options.json === true);
+    const digest = await makeImage(order, { ...where, stop, ask, noCache: !options.cache });
     if (options.every !== undefined) {
       const builtAt = Date.now();
-      const { keep } = options;
+      const { keep, every: everyMs } = options;
       await rotateTags(images, { name: order.name, keep }, { digest, before }, builtAt);
-      await recipes.save({ ...order, everyMs: options.every, keep: options.keep, builtAt });
+      await new Recipes(images.dir).save({ ...order, everyMs, keep, builtAt });
     }
     told(options, imageNameText(order), digest);
   } finally {
-    stop.end();
     lock.release();
   }
 }
 
-async function rebuild(
-  names: readonly string[],
-  options: ImageOptions & { readonly due?: boolean },
-): Promise<void> {
-  const images = imagesOf(options);
-  const recipes = new Recipes(images.dir);
-  const chosen = await choose(recipes, names, options.due === true);
-  if (chosen.length === 0) return;
-  const lock = await lockDirectory(recipes.dir, 'pomona image rebuild');
-  const stop = new Interruption();
-  let failed = 0;
-  try {
-    for (const recipe of chosen) {
-      try {
-        const before = await digestOf(images, recipe);
-        const digest = await makeImage(recipe, {
-          ...{ images, stop, buildsDir: buildsDirOf(options), printer: printerFor(options) },
-          noCache: true,
-        });
-        const builtAt = Date.now();
-        await rotateTags(images, recipe, { digest, before }, builtAt);
-        const { failedAt: _, error: _error, ...rest } = recipe;
-        await recipes.save({ ...rest, builtAt });
-        told(options, imageNameText(recipe), digest);
-      } catch (error) {
-        if (stop.once.aborted) throw error;
-        failed += 1;
-        const said = error instanceof ExitError ? 'a step failed' : (error as Error).message;
-        await recipes.save({ ...recipe, failedAt: Date.now(), error: said.slice(0, 500) });
-        process.stderr.write(`pomona: ${imageNameText(recipe)} stays as it was: ${said}\n`);
-      }
+/** The image of each profile that is asked for; without profiles the one image. */
+async function namesFor(
+  text: string,
+  spec: string,
+  { profile, allProfiles }: BuildOptions,
+): Promise<(ImageName & { readonly profile?: string })[]> {
+  if (!isProfiles(await readText(spec))) {
+    if (profile.length > 0 || allProfiles === true) {
+      throw new UsageError(
+        `${spec} has no profiles: expected \`teams\`, \`guests\` and \`spec\` in it`,
+      );
     }
-  } finally {
-    stop.end();
-    lock.release();
+    return [parseImageName(text)];
   }
-  if (failed > 0) throw new ExitError(1);
-}
-
-async function choose(recipes: Recipes, names: readonly string[], due: boolean): Promise<Recipe[]> {
-  const found: Recipe[] = [];
-  for (const text of names) {
-    const recipe = await recipes.find(parseImageName(text));
-    if (recipe === undefined) throw new UsageError(await whichThereAre(recipes, text));
-    found.push(recipe);
+  const { profiles } = await loadProfiles(spec);
+  const chosen =
+    allProfiles === true ? profiles : profile.map((each) => findProfile(profiles, each));
+  if (chosen.length === 0) {
+    const names = profiles.map(profileText).join(', ');
+    throw new UsageError(
+      `which profile is to be built? Give --profile, or --all-profiles (there are: ${names})`,
+    );
   }
-  const all = names.length === 0 ? await recipes.all() : found;
-  return due ? all.filter((recipe) => dueAt(recipe) <= Date.now()) : all;
+  const named = chosen.map((each) => ({
+    ...parseImageName(filledIn(text, each.variables).toLowerCase()),
+    profile: profileText(each),
+  }));
+  const twice = named.find(
+    (each, at) => named.findIndex((other) => imageNameText(other) === imageNameText(each)) !== at,
+  );
+  if (twice === undefined) return named;
+  throw new UsageError(
+    `several profiles would become ${imageNameText(twice)}; name them apart: '\${{ team }}-macos-\${{ guest }}'`,
+  );
 }
 
-async function whichThereAre(recipes: Recipes, text: string): Promise<string> {
-  const names = (await recipes.all()).map(imageNameText).join(', ') || 'none';
-  return `${text} is not on the schedule; there are: ${names}`;
+/** One at a time makes an image of that name. */
+export function lockName(images: LocalImages, name: ImageName, program: string) {
+  const dir = join(new Recipes(images.dir).dir, 'locks', imageNameText(name));
+  return lockDirectory(dir, program);
 }
 
-function told(options: ImageOptions, name: string, digest: string): void {
+/** Where images are made on this host, and how it is shown. */
+export function whereFor(options: ImageOptions, images: LocalImages) {
+  return {
+    ...{ images, agentDir: agentDirOf(options), buildsDir: buildsDirOf(options) },
+    printer: printerFor(options),
+  };
+}
+
+export function told(options: ImageOptions, name: string, digest: string): void {
   if (options.json === true) process.stdout.write(`${JSON.stringify({ image: name, digest })}\n`);
   else process.stdout.write(`${name} is ${digest}\n`);
 }

@@ -4,6 +4,9 @@ import { importImage } from '../../images/import.ts';
 import type { LocalImages } from '../../images/local-images.ts';
 import { imageNameText, type ImageName } from '../../images/reference.ts';
 import { Threads } from '../../images/work/threads.ts';
+import { MACHINE_DIR, type AskPerson } from '../../builder/machines/machines.ts';
+import { findProfile, loadProfiles, specOfProfile } from '../../builder/profiles/profiles.ts';
+import type { ParsedSpec } from '../../builder/spec/parse.ts';
 import { readSecrets } from '../build/read-secrets.ts';
 import { buildStore } from '../build/build-store.ts';
 import type { Interruption } from '../build/interruption.ts';
@@ -15,7 +18,7 @@ import { ExitError } from '../errors.ts';
 /** What is made, without when. */
 export type ImageOrder = Pick<
   Recipe,
-  'name' | 'tag' | 'spec' | 'context' | 'secrets' | 'store' | 'sandbox'
+  'name' | 'tag' | 'spec' | 'context' | 'secrets' | 'store' | 'sandbox' | 'profile'
 >;
 
 export interface MakingOptions {
@@ -25,6 +28,10 @@ export interface MakingOptions {
   readonly printer: BuildPrinter;
   readonly stop: Interruption;
   readonly noCache: boolean;
+  /** The data directory of this host's agent. */
+  readonly agentDir: string;
+  /** Absent: nobody is there for what only a person can do. */
+  readonly ask?: AskPerson;
 }
 
 /**
@@ -32,19 +39,20 @@ export interface MakingOptions {
  * step fails or it is interrupted; the name keeps what it had then.
  */
 export async function makeImage(order: ImageOrder, options: MakingOptions): Promise<string> {
-  const { images, printer, stop, noCache } = options;
-  const parsed = await readSpec(order.spec);
+  const { images, printer, stop, noCache, ask } = options;
+  const parsed = await readRecipe(order);
   const secrets = await readSecrets(order.secrets);
   const store = await buildStore(order.store, options.buildsDir);
   const place = {
     ...{ store, imagesDir: images.dir, contextDir: order.context, sandbox: order.sandbox },
-    ...{ limits: {}, hostBases: true },
+    ...{ limits: {}, hostBases: true, machinesDir: options.agentDir },
   };
   return useBuilder(place, stop.again, async (builder) => {
     stop.builder = builder;
     const begun = performance.now();
     const outcome = await builder.build({
       ...{ parsed, contextDir: order.context, secrets, trust: 'trusted', noCache },
+      ...{ identity: imageNameText(order), ...(ask === undefined ? {} : { ask }) },
       signal: stop.once,
       onEvent: (event) => printer.event(event),
     });
@@ -52,9 +60,18 @@ export async function makeImage(order: ImageOrder, options: MakingOptions): Prom
     if (outcome.outcome === 'failed') throw new ExitError(1);
     if (outcome.outcome === 'cancelled') throw new ExitError(130);
     return builder.withResult(outcome.id, (dir, layout) =>
-      adopt(images, order, layout === 'root' ? join(dir, 'rootfs') : dir, stop.once),
+      adopt(images, order, join(dir, PARTS[layout]), stop.once),
     );
   });
+}
+
+/** Where the files of a result are that become the image. */
+const PARTS = { root: 'rootfs', home: '.', machine: MACHINE_DIR } as const;
+
+async function readRecipe({ spec, profile }: ImageOrder): Promise<ParsedSpec> {
+  if (profile === undefined) return readSpec(spec);
+  const loaded = await loadProfiles(spec);
+  return specOfProfile(loaded, findProfile(loaded.profiles, profile));
 }
 
 async function adopt(

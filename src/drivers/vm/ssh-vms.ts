@@ -1,4 +1,5 @@
 import type { SshAccess } from '../../platform/ssh/access.ts';
+import { sshAnswers } from './ladder.ts';
 import { SshGuest } from './ssh-guest.ts';
 import { VmError, type VmCommand, type VmExit, type VmInfo } from './vm.ts';
 
@@ -9,6 +10,28 @@ export abstract class SshVms {
   protected abstract stateNow(name: string): Promise<VmInfo['state']>;
   /** The way in, or why there is none. */
   protected abstract findAccess(name: string): Promise<SshAccess | string>;
+
+  /** Commands run in it. */
+  protected abstract markBooted(name: string): Promise<void>;
+  /** Puts the driver's key into the guest where that is possible; else what to do. */
+  protected abstract letIn(name: string): Promise<string | undefined>;
+
+  /** As `VmMaking` has it. */
+  protected async reach(name: string, signal: AbortSignal): Promise<string | undefined> {
+    await this.mustExist(name);
+    if ((await this.stateNow(name)) === 'stopped') return 'it is switched off';
+    const access = await this.findAccess(name);
+    if (typeof access === 'string') return `it has no address yet (${access})`;
+    const silent = await sshAnswers(access.host, access.port);
+    if (silent !== undefined) return `nothing listens for SSH: switch on Remote Login (${silent})`;
+    const matter = await new SshGuest(access).look(signal);
+    if (matter === undefined) {
+      await this.markBooted(name);
+      return undefined;
+    }
+    const hint = await this.letIn(name);
+    return `SSH lets nobody in: ${hint === undefined ? matter : `${matter}; ${hint}`}`;
+  }
 
   async access(name: string): Promise<SshAccess> {
     await this.mustExist(name);

@@ -1,6 +1,7 @@
 import type { DriverReport } from '../../domain/host.ts';
 import type { ImageRef, Limits } from '../../domain/worker.ts';
 import type { SshAccess } from '../../platform/ssh/access.ts';
+import type { VmMaking } from './making.ts';
 
 /**
  * A VM driver makes, runs and destroys virtual machines on one host.
@@ -13,8 +14,14 @@ export interface VmDriver {
   readonly name: string;
   readonly capabilities: VmCapabilities;
 
-  /** macOS guests that run and are not ours, as far as the hypervisor tells: they take slots, too. */
-  foreignMacosGuests(): Promise<number>;
+  /** For those that can make images. */
+  readonly making?: VmMaking;
+
+  /**
+   * macOS guests that run and whose names begin otherwise, as far as the hypervisor tells: they take
+   * slots, too.
+   */
+  foreignMacosGuests(namePrefix: string): Promise<number>;
   /** Our VMs on this host, whatever started them. */
   list(namePrefix: string): Promise<VmInfo[]>;
   /**
@@ -76,6 +83,11 @@ export interface VmCloneRequest {
   readonly guest: 'macos' | 'linux';
   /** Who commands run as; absent: the driver's default. */
   readonly user?: string;
+  /**
+   * Where an image is made: VMs cloned with the same text look the same to the network, or as what
+   * they were cloned from does. Absent: a fresh identity.
+   */
+  readonly identity?: string;
 }
 
 export interface VmCommand {

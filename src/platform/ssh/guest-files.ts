@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdir } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { create, extract } from 'tar';
@@ -10,7 +11,10 @@ const LIST_CHARACTERS = 2 ** 25;
 /** Kept of what a command says of why it failed. */
 const WHY_CHARACTERS = 1000;
 
-/** Copies what is in a directory of this machine into one of another, which is made. */
+/**
+ * Copies what is in a directory of this machine into one of another, which is made; one that is there
+ * keeps its mode.
+ */
 export async function copyInto(
   access: SshAccess,
   dir: string,
@@ -18,7 +22,15 @@ export async function copyInto(
   signal: AbortSignal,
 ): Promise<void> {
   const target = shellQuoted(remoteDir);
-  const packed = create({ cwd: dir, portable: true }, ['.']) as unknown as Readable;
+  // Names that begin otherwise could be taken for something else.
+  const names = (await readdir(dir)).map((name) => `./${name}`);
+  if (names.length === 0) {
+    return run(access, `mkdir -p ${target}`, signal, async (stdin, stdout) => {
+      stdout.resume();
+      stdin.end();
+    });
+  }
+  const packed = create({ cwd: dir, portable: true }, names) as unknown as Readable;
   await run(access, `mkdir -p ${target} && tar -xf - -C ${target}`, signal, (stdin, stdout) => {
     stdout.resume();
     return pipeline(packed, stdin, { signal });

@@ -1,11 +1,12 @@
 import { mkdir, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { shellQuoted, type SshAccess } from '../../../platform/ssh/access.ts';
 import { removeTree } from '../../../platform/tree.ts';
+import type { VmInstallRequest, VmMaking, VmScreen } from '../making.ts';
 import { climb, RUNG_TIMEOUTS_MS, type RungName } from '../ladder.ts';
 import { reportOf } from '../report.ts';
-import { shareOrCopy } from '../share-or-copy.ts';
+import { replaceContent, shareOrCopy } from '../share-or-copy.ts';
 import { authorizeScript, climbBySsh, guestKey } from '../ssh-guest.ts';
 import { SshVms } from '../ssh-vms.ts';
 import {
@@ -23,6 +24,8 @@ const RANK = 20;
 const DEFAULT_USER = 'admin';
 const SSH_PORT = 22;
 const LOOK_MS = 200;
+const INSTALL_LOOK_MS = 1_000;
+const INSTALL_MS = 3 * 3_600_000;
 const GONE_MS = 60_000;
 /** States in which a machine holds one of the host's slots. */
 const STARTED: ReadonlySet<string> = new Set([
@@ -65,6 +68,12 @@ export function parallelsDriver({ timeouts }: ParallelsOptions = {}): VmDriverEn
 class ParallelsVms extends SshVms implements VmDriver {
   readonly name = 'parallels';
   readonly capabilities: VmCapabilities = { survivesAgent: true, images: true };
+  readonly making: VmMaking = {
+    install: (request, signal) => this.#install(request, signal),
+    show: (name) => this.#show(name),
+    reach: (name, signal) => this.reach(name, signal),
+    save: (name, path, signal) => this.#save(name, path, signal),
+  };
   readonly #dir: string;
   readonly #timeouts: Timeouts;
   readonly #prlctl = new Prlctl();
@@ -77,12 +86,14 @@ class ParallelsVms extends SshVms implements VmDriver {
     this.#records = new VmRecords(join(dir, 'records'));
   }
 
-  async foreignMacosGuests(): Promise<number> {
+  async foreignMacosGuests(namePrefix: string): Promise<number> {
     let count = 0;
     for (const { ID, OS, State } of await this.#prlctl.list()) {
       if (OS !== 'macosx' || !STARTED.has(State)) continue;
       const vm = await this.#prlctl.find(ID);
-      if (vm !== undefined && homeOf(vm) !== this.#bundle(vm.Name)) count += 1;
+      if (vm === undefined) continue;
+      if (homeOf(vm) === this.#bundle(vm.Name) && vm.Name.startsWith(namePrefix)) continue;
+      count += 1;
     }
     return count;
   }
@@ -114,17 +125,12 @@ class ParallelsVms extends SshVms implements VmDriver {
       await shareOrCopy(path ?? '', bundle, signal);
       await this.#prlctl.run('register', bundle, '--regenerate-src-uuid');
       const { ID: id } = await this.#registered(bundle);
-      const { cpus, memoryBytes } = limits;
-      await this.#prlctl.run(
-        ...['set', id, '--name', name],
-        ...(cpus === undefined ? [] : ['--cpus', String(Math.max(1, Math.round(cpus)))]),
-        ...(memoryBytes === undefined
-          ? []
-          : ['--memsize', String(Math.floor(memoryBytes / 2 ** 20))]),
-      );
-      // A new card has a new address; where there is none yet, nothing has to go.
-      await this.#prlctl.try('set', id, '--device-del', 'net0');
-      await this.#prlctl.run('set', id, '--device-add', 'net', '--type', 'shared');
+      await this.#prlctl.run('set', id, '--name', name, ...sizes(limits));
+      if (request.identity === undefined) {
+        // A new card has a new address; where there is none yet, nothing has to go.
+        await this.#prlctl.try('set', id, '--device-del', 'net0');
+        await this.#prlctl.run('set', id, '--device-add', 'net', '--type', 'shared');
+      }
       signal.throwIfAborted();
       await this.#records.put(name, { id, user: request.user ?? DEFAULT_USER });
     } catch (error) {
@@ -142,7 +148,7 @@ class ParallelsVms extends SshVms implements VmDriver {
     try {
       await this.#start(name, record);
       await this.#climb(name, record, signal);
-      await this.#records.setBooted(name, record.id);
+      await this.markBooted(name);
     } catch (error) {
       await this.stop(name, 0);
       if ((await this.#records.find(name)) !== undefined) throw error;
@@ -182,6 +188,10 @@ class ParallelsVms extends SshVms implements VmDriver {
     return this.#stateNow(name, await this.#records.get(name));
   }
 
+  protected async markBooted(name: string): Promise<void> {
+    await this.#records.setBooted(name, (await this.#records.get(name)).id);
+  }
+
   protected async findAccess(name: string): Promise<SshAccess | string> {
     return this.#accessOf(name, await this.#records.get(name));
   }
@@ -200,6 +210,47 @@ class ParallelsVms extends SshVms implements VmDriver {
     }
     await removeTree(this.#bundle(name));
     await this.#records.remove(name);
+  }
+
+  async #install(request: VmInstallRequest, signal: AbortSignal): Promise<void> {
+    const { name, ipsw, diskBytes, limits, user, onNote } = request;
+    await this.#remove(name);
+    const bundle = this.#bundle(name);
+    try {
+      await mkdir(dirname(bundle), { recursive: true, mode: 0o700 });
+      const from = ['-o', 'macos', '--no-hdd', '--restore-image', ipsw];
+      await this.#prlctl.run('create', name, ...from, '--dst', dirname(bundle));
+      const { ID: id } = await this.#registered(bundle);
+      const megabytes = String(Math.round(diskBytes / 2 ** 20));
+      const disk = ['--device-add', 'hdd', '--type', 'plain', '--size', megabytes];
+      await this.#prlctl.run('set', id, ...disk);
+      // Without it no command runs in it by Parallels Tools.
+      await this.#prlctl.run('set', id, '--isolate-vm', 'off', ...sizes(limits));
+      await this.#prlctl.run('start', id);
+      await onNote('Parallels installs macOS; this takes 10 to 30 minutes');
+      await installed(join(bundle, 'parallels.log'), signal);
+      await this.#records.put(name, { id, user: user ?? DEFAULT_USER });
+      await this.stop(name, 0);
+    } catch (error) {
+      await this.#remove(name);
+      throw error;
+    }
+  }
+
+  async #show(name: string): Promise<VmScreen> {
+    const record = await this.#records.get(name);
+    await this.#prlctl.run('set', record.id, '--startup-view', 'window');
+    if ((await this.#stateIn(record.id)) !== 'running') await this.#start(name, record);
+    const mac = (await this.#prlctl.find(record.id))?.Hardware?.net0?.mac;
+    const where = `its window in Parallels Desktop on this Mac (${name})`;
+    return mac === undefined ? { where } : { mac: macText(mac), where };
+  }
+
+  async #save(name: string, path: string, signal: AbortSignal): Promise<void> {
+    const { id } = await this.#records.get(name);
+    const state = await this.#stateIn(id);
+    if (state !== 'stopped') throw new VmError('running', `VM ${name} is ${state}; stop it first`);
+    await replaceContent(this.#bundle(name), path, signal);
   }
 
   async #start(name: string, { id }: VmRecord): Promise<void> {
@@ -230,12 +281,13 @@ class ParallelsVms extends SshVms implements VmDriver {
     };
     await climb(name, [runs], whyGone, signal);
     const accessOf = () => this.#accessOf(name, record);
-    const letIn = () => this.#letIn(record);
+    const letIn = () => this.letIn(name);
     await climbBySsh(name, accessOf, whyGone, this.#timeouts, signal, letIn);
   }
 
   /** Puts the driver's key into the guest, where Parallels Tools run in it. Else says what to do. */
-  async #letIn({ id }: VmRecord): Promise<string | undefined> {
+  protected async letIn(name: string): Promise<string | undefined> {
+    const { id } = await this.#records.get(name);
     const key = (await readFile(`${await this.#key()}.pub`, 'utf8')).trim();
     const { code } = await this.#prlctl.inGuest(id, `sh -c ${shellQuoted(authorizeScript(key))}`);
     if (code === 0) return undefined;
@@ -292,6 +344,37 @@ class ParallelsVms extends SshVms implements VmDriver {
 
 function homeOf(vm: ParallelsVm): string {
   return (vm['Home path'] || vm.Home).replace(/\/(config\.pvs)?$/, '');
+}
+
+function sizes({ cpus, memoryBytes }: VmCloneRequest['limits']): string[] {
+  return [
+    ...(cpus === undefined ? [] : ['--cpus', String(Math.max(1, Math.round(cpus)))]),
+    ...(memoryBytes === undefined ? [] : ['--memsize', String(Math.floor(memoryBytes / 2 ** 20))]),
+  ];
+}
+
+/** As it is written elsewhere: `00:1c:42:00:00:00`. */
+function macText(mac: string): string {
+  return mac.toLowerCase().replaceAll(/[0-9a-f]{2}(?=[0-9a-f])/g, '$&:');
+}
+
+/** Parallels tells of an installation in the machine's log alone. Throws `VmError`. */
+async function installed(log: string, signal: AbortSignal): Promise<void> {
+  const deadline = performance.now() + INSTALL_MS;
+  for (;;) {
+    const said = await readFile(log, 'utf8').catch(() => '');
+    if (said.includes('Installation succeeded')) return;
+    const failed = /^.*(Installation failed|Cancelled\(1\)).*$/m.exec(said)?.[0];
+    if (failed !== undefined)
+      throw new VmError('tool_failed', `macOS was not installed: ${failed}`);
+    if (performance.now() > deadline) {
+      throw new VmError(
+        'tool_failed',
+        `macOS was not installed in ${INSTALL_MS / 3_600_000} hours`,
+      );
+    }
+    await sleep(INSTALL_LOOK_MS, undefined, { signal });
+  }
 }
 
 async function mustBeBundle(image: string, path: string | undefined): Promise<void> {

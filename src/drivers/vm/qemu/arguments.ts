@@ -10,6 +10,8 @@ export interface Machine {
   readonly accelerator: Accelerator;
   /** What QEMU's own process may not do can be taken from it. */
   readonly seccomp: boolean;
+  /** Path of a socket for a person's VNC viewer; absent: no screen. */
+  readonly screen?: string;
 }
 
 /** Name of the port that leads to the guest's SSH. */
@@ -26,13 +28,14 @@ const CONSOLE_BYTES = 2 ** 14;
  * as credentials (systemd.system-credentials(7)); others read the same strings from SMBIOS.
  */
 export function qemuArguments(machine: Machine): string[] {
-  const { settings, files, publicKey, accelerator, seccomp } = machine;
+  const { settings, files, publicKey, accelerator, seccomp, screen } = machine;
   const { identity } = settings;
   const forward = `hostfwd=tcp:127.0.0.1:0-:${GUEST_SSH_PORT}`;
   const key = Buffer.from(publicKey).toString('base64');
   return [
     ...['-name', `guest=${escaped(settings.name)}`, '-nodefaults', '-no-user-config'],
-    ...['-display', 'none', '-pidfile', files.pid],
+    ...screenArguments(screen),
+    ...['-pidfile', files.pid],
     ...['-machine', machineType(settings.arch), '-accel', accelerator, '-cpu', 'max'],
     ...(settings.arch === 'arm64' && settings.kernel === undefined ? ['-bios', ARM_FIRMWARE] : []),
     ...['-smp', String(settings.cpus), '-m', `${Math.floor(settings.memoryBytes / 2 ** 20)}M`],
@@ -54,6 +57,16 @@ export function qemuArguments(machine: Machine): string[] {
     ...fileOption('-kernel', settings.kernel),
     ...fileOption('-initrd', settings.initrd),
     ...fileOption('-append', settings.cmdline),
+  ];
+}
+
+function screenArguments(screen: string | undefined): string[] {
+  if (screen === undefined) return ['-display', 'none'];
+  const devices = ['virtio-gpu-pci', 'qemu-xhci', 'usb-kbd', 'usb-tablet'];
+  return [
+    '-display',
+    `vnc=unix:${escaped(screen)}`,
+    ...devices.flatMap((each) => ['-device', each]),
   ];
 }
 

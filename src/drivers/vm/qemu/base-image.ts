@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isMissing } from '../../../platform/atomic-file.ts';
 import { tool } from '../../../platform/tool.ts';
+import { DISK_NAMES } from '../files.ts';
 import { VmError } from '../vm.ts';
 
 /** What an image has for QEMU. All paths are absolute. */
@@ -13,8 +14,6 @@ export interface BaseImage {
   readonly cmdline?: string;
 }
 
-const DISKS = ['disk.qcow2', 'disk.img', 'disk.raw'];
-
 /**
  * Looks at an image: a disk, raw or qcow2, or a directory of `disk.qcow2` or `disk.img` and, for
  * disks without a boot loader, `vmlinuz`, `initrd.img` and `cmdline` (the kernel's, in one line).
@@ -22,7 +21,7 @@ const DISKS = ['disk.qcow2', 'disk.img', 'disk.raw'];
  */
 export async function baseImage(name: string, path: string): Promise<BaseImage> {
   if (!(await stat(path)).isDirectory()) return diskOf(name, path);
-  for (const file of DISKS) {
+  for (const file of DISK_NAMES) {
     const disk = join(path, file);
     if (!(await isThere(disk))) continue;
     const [kernel, initrd] = [join(path, 'vmlinuz'), join(path, 'initrd.img')];
@@ -36,7 +35,7 @@ export async function baseImage(name: string, path: string): Promise<BaseImage> 
   }
   throw new VmError(
     'bad_image',
-    `image ${name} has no disk for QEMU: expected a disk, or a directory with ${DISKS.join(' or ')}`,
+    `image ${name} has no disk for QEMU: expected a disk, or a directory with ${DISK_NAMES.join(' or ')}`,
   );
 }
 

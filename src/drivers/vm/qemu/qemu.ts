@@ -7,6 +7,7 @@ import type { SshAccess } from '../../../platform/ssh/access.ts';
 import { tool } from '../../../platform/tool.ts';
 import { namesIn } from '../../../platform/names-in.ts';
 import { removeTree } from '../../../platform/tree.ts';
+import type { VmMaking, VmScreen } from '../making.ts';
 import { climb, RUNG_TIMEOUTS_MS, type RungName } from '../ladder.ts';
 import { climbBySsh, guestKey } from '../ssh-guest.ts';
 import { SshVms } from '../ssh-vms.ts';
@@ -93,6 +94,11 @@ function accelerator(): Promise<Accelerator> {
 class QemuVms extends SshVms implements VmDriver {
   readonly name = 'qemu';
   readonly capabilities: VmCapabilities = { survivesAgent: true, images: true };
+  readonly making: VmMaking = {
+    show: (name) => this.#show(name),
+    reach: (name, signal) => this.reach(name, signal),
+    save: (name, path, signal) => this.#save(name, path, signal),
+  };
   readonly #dir: string;
   readonly #timeouts: Timeouts;
 
@@ -127,7 +133,7 @@ class QemuVms extends SshVms implements VmDriver {
     if (path === undefined) throw new VmError('bad_image', `image ${image.name} has no files`);
     const { disk, format, ...boot } = await baseImage(image.name, path);
     const settings: VmSettings = {
-      ...{ name, arch: ARCH, identity: newIdentity(name), ...boot },
+      ...{ name, arch: ARCH, identity: newIdentity(name, request.identity), ...boot },
       cpus: Math.max(1, Math.round(limits.cpus ?? DEFAULT_CPUS)),
       memoryBytes: limits.memoryBytes ?? DEFAULT_MEMORY_BYTES,
       user: request.user ?? DEFAULT_USER,
@@ -157,7 +163,7 @@ class QemuVms extends SshVms implements VmDriver {
     try {
       if ((await qemuIdentity(files)) === undefined) await this.#start(settings, files);
       await this.#climb(settings, files, signal);
-      await writeFile(files.booted, (await qemuIdentity(files)) ?? '');
+      await this.markBooted(name);
     } catch (error) {
       const last = error instanceof VmError ? await lastOfConsole(files) : undefined;
       await killQemu(files);
@@ -186,7 +192,7 @@ class QemuVms extends SshVms implements VmDriver {
     await rm(files.settings, { force: true });
     await killQemu(files);
     await removeTree(files.dir);
-    await rm(files.qmp, { force: true });
+    for (const socket of [files.qmp, files.vnc]) await rm(socket, { force: true });
   }
 
   protected async mustExist(name: string): Promise<void> {
@@ -197,18 +203,56 @@ class QemuVms extends SshVms implements VmDriver {
     return stateOf(this.#files(name));
   }
 
+  protected async markBooted(name: string): Promise<void> {
+    const files = this.#files(name);
+    await writeFile(files.booted, (await qemuIdentity(files)) ?? '');
+  }
+
+  protected async letIn(): Promise<string> {
+    return `put ${await this.#key()}.pub into the image (guests with systemd take it by themselves)`;
+  }
+
   protected async findAccess(name: string): Promise<SshAccess | string> {
     return this.#accessOf(await this.#settings(name), this.#files(name));
   }
 
-  async #start(settings: VmSettings, files: VmFiles): Promise<void> {
+  async #show(name: string): Promise<VmScreen> {
+    const files = this.#files(name);
+    const settings = await this.#settings(name);
+    if ((await qemuIdentity(files)) === undefined) await this.#start(settings, files, files.vnc);
+    return { mac: settings.identity.mac, where: `VNC at the socket ${files.vnc} of this host` };
+  }
+
+  /** Into the disk that the VM's own rests on. */
+  async #save(name: string, path: string, signal: AbortSignal): Promise<void> {
+    const files = this.#files(name);
+    await this.#settings(name);
+    if ((await qemuIdentity(files)) !== undefined) {
+      throw new VmError('running', `VM ${name} runs; stop it first`);
+    }
+    const { disk } = await baseImage(name, path);
+    const { stdout } = await tool('qemu-img', ['info', '--output=json', files.disk]);
+    const { 'full-backing-filename': below } = JSON.parse(stdout) as Record<string, unknown>;
+    if (below !== disk) {
+      throw new VmError('bad_image', `VM ${name} rests on ${String(below)}, not on ${disk}`);
+    }
+    const { code, why } = await tool('qemu-img', ['commit', '-q', files.disk], { signal });
+    signal.throwIfAborted();
+    if (code === 0) return;
+    const full = /No space left/.test(why);
+    throw new VmError(full ? 'no_space' : 'tool_failed', `VM ${name} cannot be kept: ${why}`);
+  }
+
+  async #start(settings: VmSettings, files: VmFiles, screen?: string): Promise<void> {
     await makeOwnDir(socketsDir(this.#dir));
-    for (const path of [files.qmp, files.pid, files.booted]) await rm(path, { force: true });
+    for (const path of [files.qmp, files.vnc, files.pid, files.booted])
+      await rm(path, { force: true });
     const publicKey = await readFile(`${await this.#key()}.pub`, 'utf8');
     const args = qemuArguments({
       ...{ settings, files, publicKey: publicKey.trim() },
       accelerator: await accelerator(),
       seccomp: process.platform === 'linux',
+      ...(screen === undefined ? {} : { screen }),
     });
     await startQemu(qemuProgram(settings.arch), args, files);
   }

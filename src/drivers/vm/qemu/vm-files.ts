@@ -1,4 +1,4 @@
-import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 
@@ -26,6 +26,7 @@ export function vmFiles(dir: string, name: string) {
     knownHost: join(vm, 'known_host'),
     /** Names of sockets are short: not below a directory that the user chose. */
     qmp: join(socketsDir(dir), `${digestOf(name)}.qmp`),
+    vnc: join(socketsDir(dir), `${digestOf(name)}.vnc`),
   } as const;
 }
 
@@ -64,14 +65,20 @@ export interface VmIdentity {
 
 const HOST_NAME_LENGTH = 63;
 
-/** A fresh one. The network address is of the range that QEMU's are of by custom. */
-export function newIdentity(name: string): VmIdentity {
-  const [a, b, c] = [...randomBytes(3)].map((byte) => byte.toString(16).padStart(2, '0'));
+/**
+ * A fresh one, or always the same one of a text. The network address is of the range that QEMU's are
+ * of by custom.
+ */
+export function newIdentity(name: string, sameFor?: string): VmIdentity {
+  const bytes =
+    sameFor === undefined ? randomBytes(27) : createHash('sha256').update(sameFor).digest();
+  const hex = (from: number, to: number) => bytes.subarray(from, to).toString('hex');
+  const version = `4${hex(9, 11).slice(1)}-${(((bytes[11] ?? 0) & 0x3f) | 0x80).toString(16)}`;
   return {
-    mac: `52:54:00:${a}:${b}:${c}`,
-    uuid: randomUUID(),
-    serial: randomBytes(8).toString('hex').toUpperCase(),
-    hostName: name
+    mac: `52:54:00:${hex(0, 1)}:${hex(1, 2)}:${hex(2, 3)}`,
+    uuid: `${hex(3, 7)}-${hex(7, 9)}-${version}${hex(12, 13)}-${hex(13, 19)}`,
+    serial: hex(19, 27).toUpperCase(),
+    hostName: (sameFor ?? name)
       .replaceAll(/[^a-z0-9-]/gi, '-')
       .slice(-HOST_NAME_LENGTH)
       .replace(/^-+/, ''),

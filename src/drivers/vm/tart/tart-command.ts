@@ -10,6 +10,9 @@ export const NOT_IN_THAT_STATE = 2;
 /** Of `tart list --format json`, what counts here. */
 const listSchema = z.array(z.object({ Name: z.string(), Running: z.boolean() }));
 
+/** An installation of macOS, at most. */
+const SLOW_MS = 3 * 3_600_000;
+
 const getSchema = z.object({ OS: z.string() });
 
 /**
@@ -31,11 +34,11 @@ export class TartCommand {
     return new TartCommand(process.env['TART_HOME'] ?? join(homedir(), '.tart'));
   }
 
-  /** How many macOS guests of this home run. */
-  async runningMacos(): Promise<number> {
+  /** How many macOS guests of this home run, of those with a name that counts. */
+  async runningMacos(counts: (name: string) => boolean = () => true): Promise<number> {
     let count = 0;
     for (const [name, runs] of await this.list()) {
-      if (!runs) continue;
+      if (!runs || !counts(name)) continue;
       const { code, stdout } = await this.try('get', name, '--format', 'json');
       if (code === 0 && getSchema.parse(JSON.parse(stdout)).OS === 'darwin') count += 1;
     }
@@ -51,6 +54,14 @@ export class TartCommand {
   async run(...args: string[]): Promise<string> {
     const { code, stdout, why } = await this.try(...args);
     if (code === 0) return stdout;
+    throw new VmError('tool_failed', `tart ${args.join(' ')} failed (exit code ${code}): ${why}`);
+  }
+
+  /** The same, as long as it takes. */
+  async slow(signal: AbortSignal, ...args: string[]): Promise<void> {
+    const { code, why } = await tool('tart', args, { env: this.env, signal, timeoutMs: SLOW_MS });
+    signal.throwIfAborted();
+    if (code === 0) return;
     throw new VmError('tool_failed', `tart ${args.join(' ')} failed (exit code ${code}): ${why}`);
   }
 

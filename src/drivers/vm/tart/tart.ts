@@ -3,14 +3,16 @@ import { once } from 'node:events';
 import { mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readJson } from '../../../platform/atomic-file.ts';
 import { findProcesses, processIdentity, signalProcess } from '../../../platform/process-table.ts';
 import type { SshAccess } from '../../../platform/ssh/access.ts';
 import { namesIn } from '../../../platform/names-in.ts';
 import { removeTree } from '../../../platform/tree.ts';
+import type { VmInstallRequest, VmMaking, VmScreen } from '../making.ts';
 import { climb, RUNG_TIMEOUTS_MS, type RungName } from '../ladder.ts';
 import { authorizeScript, climbBySsh, guestKey } from '../ssh-guest.ts';
 import { reportOf } from '../report.ts';
-import { shareOrCopy } from '../share-or-copy.ts';
+import { replaceContent, shareOrCopy } from '../share-or-copy.ts';
 import { SshVms } from '../ssh-vms.ts';
 import { VmRecords } from '../vm-records.ts';
 import {
@@ -67,6 +69,12 @@ export function tartDriver({ timeouts }: TartOptions = {}): VmDriverEntry {
 class TartVms extends SshVms implements VmDriver {
   readonly name = 'tart';
   readonly capabilities: VmCapabilities = { survivesAgent: true, images: true };
+  readonly making: VmMaking = {
+    install: (request, signal) => this.#install(request, signal),
+    show: (name) => this.#show(name),
+    reach: (name, signal) => this.reach(name, signal),
+    save: (name, path, signal) => this.#save(name, path, signal),
+  };
   readonly #dir: string;
   readonly #timeouts: Timeouts;
   readonly #tart: TartCommand;
@@ -80,9 +88,10 @@ class TartVms extends SshVms implements VmDriver {
     this.#records = new VmRecords(join(dir, 'records'));
   }
 
-  async foreignMacosGuests(): Promise<number> {
+  async foreignMacosGuests(namePrefix: string): Promise<number> {
     const others = TartCommand.ofUser();
-    return others.home === this.#tart.home ? 0 : others.runningMacos();
+    const here = await this.#tart.runningMacos((name) => !name.startsWith(namePrefix));
+    return others.home === this.#tart.home ? here : here + (await others.runningMacos());
   }
 
   async list(namePrefix: string): Promise<VmInfo[]> {
@@ -109,16 +118,11 @@ class TartVms extends SshVms implements VmDriver {
       await shareOrCopy(path ?? '', bundle, signal);
       // What was suspended cannot go on as another machine.
       await rm(join(bundle, 'state.vzvmsave'), { force: true });
-      const { cpus, memoryBytes } = limits;
       const changes = [
-        '--random-mac',
-        ...(guest === 'macos' ? ['--random-serial'] : []),
-        ...(cpus === undefined ? [] : ['--cpu', String(Math.max(1, Math.round(cpus)))]),
-        ...(memoryBytes === undefined
-          ? []
-          : ['--memory', String(Math.floor(memoryBytes / 2 ** 20))]),
+        ...(request.identity === undefined ? freshIdentity(guest) : []),
+        ...sizes(limits),
       ];
-      await this.#tart.run('set', name, ...changes);
+      if (changes.length > 0) await this.#tart.run('set', name, ...changes);
       signal.throwIfAborted();
       await this.#records.put(name, { user: request.user ?? DEFAULT_USER });
     } catch (error) {
@@ -135,7 +139,7 @@ class TartVms extends SshVms implements VmDriver {
     try {
       if ((await this.#identity(name)) === undefined) await this.#start(name);
       await this.#climb(name, record, signal);
-      await this.#records.setBooted(name, (await this.#identity(name)) ?? '');
+      await this.markBooted(name);
     } catch (error) {
       const printed = await this.#records.printed(name);
       await this.stop(name, 0);
@@ -180,6 +184,10 @@ class TartVms extends SshVms implements VmDriver {
     return this.#stateOf(name);
   }
 
+  protected async markBooted(name: string): Promise<void> {
+    await this.#records.setBooted(name, (await this.#identity(name)) ?? '');
+  }
+
   protected async findAccess(name: string): Promise<SshAccess | string> {
     return this.#accessOf(name, await this.#records.get(name));
   }
@@ -198,10 +206,46 @@ class TartVms extends SshVms implements VmDriver {
     await this.#records.remove(name);
   }
 
-  async #start(name: string): Promise<void> {
+  async #install(request: VmInstallRequest, signal: AbortSignal): Promise<void> {
+    const { name, ipsw, diskBytes, limits, user, onNote } = request;
+    if ((await this.#identity(name)) !== undefined) {
+      throw new VmError('running', `VM ${name} was started; destroy it first`);
+    }
+    await this.#remove(name);
+    try {
+      const disk = String(Math.max(1, Math.round(diskBytes / 1e9)));
+      await onNote('Tart installs macOS; this takes 10 to 30 minutes');
+      await this.#tart.slow(signal, 'create', name, '--from-ipsw', ipsw, '--disk-size', disk);
+      if (sizes(limits).length > 0) await this.#tart.run('set', name, ...sizes(limits));
+      await this.#records.put(name, { user: user ?? DEFAULT_USER });
+    } catch (error) {
+      await this.#remove(name);
+      throw error;
+    }
+  }
+
+  async #show(name: string): Promise<VmScreen> {
+    await this.#records.get(name);
+    if ((await this.#identity(name)) === undefined) await this.#start(name, true);
+    const config = await readJson<{ macAddress?: string }>(join(this.#bundle(name), 'config.json'));
+    const mac = config?.macAddress;
+    const where = 'a window on the desktop of this Mac';
+    return mac === undefined ? { where } : { mac, where };
+  }
+
+  async #save(name: string, path: string, signal: AbortSignal): Promise<void> {
+    await this.#records.get(name);
+    if ((await this.#identity(name)) !== undefined) {
+      throw new VmError('running', `VM ${name} runs; stop it first`);
+    }
+    await replaceContent(this.#bundle(name), path, signal);
+  }
+
+  async #start(name: string, screen = false): Promise<void> {
     const output = await this.#records.newRun(name);
     try {
-      const args = ['run', name, '--no-graphics', '--no-audio', '--no-clipboard'];
+      const quiet = screen ? [] : ['--no-graphics'];
+      const args = ['run', name, ...quiet, '--no-audio', '--no-clipboard'];
       const child = spawn('tart', args, {
         ...{ detached: true, cwd: '/', stdio: ['ignore', output.fd, output.fd] },
         env: { ...process.env, ...this.#tart.env, [MARK]: this.#bundle(name) },
@@ -228,12 +272,12 @@ class TartVms extends SshVms implements VmDriver {
     };
     await climb(name, [runs], whyGone, signal);
     const accessOf = () => this.#accessOf(name, record);
-    const letIn = () => this.#letIn(name);
+    const letIn = () => this.letIn(name);
     await climbBySsh(name, accessOf, whyGone, this.#timeouts, signal, letIn);
   }
 
   /** Puts the driver's key into the guest, where Tart's guest agent runs in it. Else says what to do. */
-  async #letIn(name: string): Promise<string | undefined> {
+  protected async letIn(name: string): Promise<string | undefined> {
     const key = (await readFile(`${await this.#key()}.pub`, 'utf8')).trim();
     const { code } = await this.#tart.try('exec', name, 'sh', '-c', authorizeScript(key));
     if (code === 0) return undefined;
@@ -273,6 +317,17 @@ class TartVms extends SshVms implements VmDriver {
   #bundle(name: string): string {
     return join(this.#tart.home, 'vms', name);
   }
+}
+
+function freshIdentity(guest: VmCloneRequest['guest']): string[] {
+  return ['--random-mac', ...(guest === 'macos' ? ['--random-serial'] : [])];
+}
+
+function sizes({ cpus, memoryBytes }: VmCloneRequest['limits']): string[] {
+  return [
+    ...(cpus === undefined ? [] : ['--cpu', String(Math.max(1, Math.round(cpus)))]),
+    ...(memoryBytes === undefined ? [] : ['--memory', String(Math.floor(memoryBytes / 2 ** 20))]),
+  ];
 }
 
 /** Identity of the `tart run` of a machine, which lives as long as the machine runs. */
