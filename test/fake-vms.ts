@@ -37,7 +37,7 @@ export function fakeTart(): FakeMac {
 
 export function fakeParallels(): FakeMac {
   return fakeMac('parallels', 'FAKE_PARALLELS', {
-    'config.pvs': JSON.stringify({ name: 'macOS 15' }),
+    'config.pvs': JSON.stringify({ name: 'macOS 15', mac: '001C42000001' }),
     'disk0.img': 'the disk',
     'macid.bin': 'identity',
   });

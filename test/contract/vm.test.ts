@@ -9,8 +9,9 @@ import { qemuDriver } from '../../src/drivers/vm/qemu/qemu.ts';
 import { calmWorld, syntheticDriver, type SyntheticWorld } from '../../src/drivers/vm/synthetic.ts';
 import { tartDriver } from '../../src/drivers/vm/tart/tart.ts';
 import { debianGuest } from '../debian-guest.ts';
-import { fakeParallels, fakeTart, noFakeVms } from '../fake-vms.ts';
+import { fakeParallels, fakeTart, noFakeVms, type FakeMac } from '../fake-vms.ts';
 import { VirtualTime } from '../virtual-time.ts';
+import { vmMakingContract, type MakingHost } from './vm-making-suite.ts';
 import { BOOT_MS, IMAGE, NAME, NEVER, vmContract, vmError, type TestHost } from './vm-suite.ts';
 
 function syntheticHost(changes: Partial<SyntheticWorld> = {}) {
@@ -42,7 +43,7 @@ const noQemu =
         .then(({ available, detail }) => (available ? false : detail));
 
 /** Real machines, of a guest made here. */
-function qemuHost(dir: string): TestHost {
+function qemuHost(dir: string): MakingHost {
   const entry = qemuDriver();
   const path = 'none' in guest ? '' : guest.dir;
   const from = { path, limits: { cpus: 1, memoryBytes: 256 * 2 ** 20 }, guest: 'linux' } as const;
@@ -56,7 +57,7 @@ function qemuHost(dir: string): TestHost {
 }
 
 /** Tart by its fake, whose guests are sandboxes. */
-function tartHost(dir: string): TestHost {
+function tartHost(dir: string): MakingHost {
   const { image } = tart;
   const entry = tartDriver({ timeouts: { login: 5_000 } });
   const from = { path: image, limits: {}, guest: 'macos' } as const;
@@ -65,6 +66,7 @@ function tartHost(dir: string): TestHost {
     pass: (ms) => sleep(Math.min(ms, 500)),
     foreign: (name) => entry.open(dir).clone({ name, image: IMAGE, ...from }, NEVER),
     exists: (name) => existsSync(join(dir, 'home/vms', name)),
+    ...installs(tart),
   };
 }
 const noFakes = noFakeVms();
@@ -76,7 +78,7 @@ after(() => {
 });
 
 /** Parallels by its fake. */
-function parallelsHost(dir: string): TestHost {
+function parallelsHost(dir: string): MakingHost {
   const { image } = parallels;
   const entry = parallelsDriver({ timeouts: { login: 5_000 } });
   const from = { path: image, limits: {}, guest: 'macos' } as const;
@@ -85,16 +87,33 @@ function parallelsHost(dir: string): TestHost {
     pass: (ms) => sleep(Math.min(ms, 500)),
     foreign: (name) => entry.open(dir).clone({ name, image: IMAGE, ...from }, NEVER),
     exists: (name) => existsSync(join(dir, 'vms', `${name}.macvm`)),
+    ...installs(parallels),
+  };
+}
+
+function installs(mac: FakeMac): Pick<MakingHost, 'setUp' | 'spoilInstalls'> {
+  mac.clear('setup-done');
+  return {
+    setUp: () => mac.set('setup-done'),
+    spoilInstalls: (spoilt) => (spoilt ? mac.set('bad-ipsw') : mac.clear('bad-ipsw')),
   };
 }
 
 const HOSTS: Readonly<
-  Record<string, { make(dir: string): TestHost; readonly skip: string | false }>
+  Record<
+    string,
+    {
+      make(dir: string): TestHost;
+      /** Where the driver makes images. */
+      readonly makeMaker?: (dir: string) => MakingHost;
+      readonly skip: string | false;
+    }
+  >
 > = {
-  parallels: { make: parallelsHost, skip: noFakes },
-  qemu: { make: qemuHost, skip: noQemu },
+  parallels: { make: parallelsHost, makeMaker: parallelsHost, skip: noFakes },
+  qemu: { make: qemuHost, makeMaker: qemuHost, skip: noQemu },
   synthetic: { make: () => syntheticHost(), skip: false },
-  tart: { make: tartHost, skip: noFakes },
+  tart: { make: tartHost, makeMaker: tartHost, skip: noFakes },
 };
 
 test('every driver of the family is held to its contract', () => {
@@ -109,6 +128,9 @@ for (const [name, { make, skip }] of Object.entries(HOSTS)) {
   if (only !== undefined && only !== name) continue;
   const fake = FAKED.has(name) ? ' (fake)' : '';
   describe(`vm ${name}${fake}`, { skip }, () => vmContract(make));
+  const { makeMaker } = HOSTS[name] ?? {};
+  if (makeMaker === undefined) continue;
+  describe(`vm ${name}${fake}, making images`, { skip }, () => vmMakingContract(makeMaker));
 }
 
 describe('vm synthetic, as a world', () => {

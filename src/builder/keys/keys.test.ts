@@ -11,7 +11,15 @@ import type { CopyOp, RunOp } from '../spec/spec.ts';
 import { initialContext } from '../step-context.ts';
 import { canonicalHash, type Canonical } from './canonical.ts';
 import { obuilderIds } from './obuilder-ids.ts';
-import { baseKey, copyKey, manifestHash, runKey, secretTag } from './step-keys.ts';
+import {
+  baseKey,
+  copyKey,
+  finalizeKey,
+  manifestHash,
+  manualKey,
+  runKey,
+  secretTag,
+} from './step-keys.ts';
 
 const signal = new AbortController().signal;
 const PARENT = baseKey(`sha256:${'0'.repeat(64)}`);
@@ -40,6 +48,8 @@ test('keys are those of the documented vectors', async (t) => {
     'a run': runKey(PARENT, context, run, [secretTag(Buffer.alloc(32, 1), Buffer.from('hunter2'))]),
     'a manifest': manifestHash(entries),
     'a copy': copyKey(PARENT, context, copy, manifestHash(entries)),
+    'a manual': manualKey(PARENT, { op: 'manual', text: 'Set it up', check: 'true' }),
+    'a finalize': finalizeKey(PARENT, { op: 'finalize', paths: ['/opt/keys'] }),
   };
   const page = await readFile(
     new URL('../../../docs/reference/build-keys.md', import.meta.url),

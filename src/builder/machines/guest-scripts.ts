@@ -66,6 +66,7 @@ sync
  */
 export const FINALIZE = `
 set -u
+PATH=$PATH:/usr/sbin:/sbin
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; elif sudo -n true 2>/dev/null; then sudo -n "$@"; else "$@"; fi; }
 gone() {
   for path in "$@"; do
@@ -92,7 +93,7 @@ for home in $homes "$HOME"; do
       "$runner/.agent" "$runner/workspace" "$runner/remoting" "$runner/secret" "$runner/secret-file"
   done
 done
-for pattern in "$@"; do gone $pattern; done
+for pattern in "$@"; do eval "gone $pattern"; done
 [ "$(uname -s)" != Darwin ] || gone /etc/ssh/ssh_host_*
 if [ -f /etc/machine-id ]; then as_root sh -c ': > /etc/machine-id' && echo 'emptied /etc/machine-id'; fi
 as_root sh -c 'find /var/log -type f -exec sh -c ": > \\"\\$1\\"" sh {} \\;' 2>/dev/null

@@ -7,7 +7,7 @@ import { formOf, parseSpec } from './parse.ts';
 import { machineSexp, type SexpValue } from './sexp-write.ts';
 import { readSexp, type Sexp } from './sexp-read.ts';
 import { Positions, SpecError } from './source.ts';
-import type { Op, Spec } from './spec.ts';
+import type { Machine, Op, Spec } from './spec.ts';
 import { specToSexp } from './to-sexp.ts';
 import { specToYaml } from './to-yaml.ts';
 
@@ -40,6 +40,7 @@ const text = fc
 const word = text.filter((value) => value !== '' && !/[=/]/.test(value) && !value.endsWith('/'));
 const unique = <T>(arb: fc.Arbitrary<T>, key: (value: T) => string) =>
   fc.uniqueArray(arb, { maxLength: 3, selector: key });
+const told = word.map((each) => `do ${each}`);
 const op: fc.Arbitrary<Op> = fc.oneof(
   plainRecord({ op: fc.constant('comment' as const), text }),
   plainRecord({ op: fc.constant('workdir' as const), dir: word }),
@@ -75,7 +76,25 @@ const op: fc.Arbitrary<Op> = fc.oneof(
     dst: word.map((each) => `${each}/`),
     exclude: fc.array(word, { maxLength: 2 }),
   }),
+  plainRecord({
+    op: fc.constant('manual' as const),
+    text: told,
+    check: fc.option(told, { nil: undefined }),
+  }),
 );
+const machine: fc.Arbitrary<Machine> = fc
+  .record(
+    {
+      driver: fc.constantFrom('tart', 'qemu'),
+      guest: fc.constantFrom('macos' as const, 'linux' as const),
+      user: fc.constant('admin'),
+      cpus: fc.integer({ min: 1, max: 64 }),
+      memoryBytes: fc.integer({ min: 1, max: 2 ** 40 }),
+      diskBytes: fc.integer({ min: 1, max: 64 }).map((gib) => gib * 2 ** 30),
+    },
+    { requiredKeys: [] },
+  )
+  .map((fields) => ({ ...fields }));
 const spec: fc.Arbitrary<Spec> = fc.letrec<{ spec: Spec }>((tie) => ({
   spec: plainRecord({
     builds: fc.oneof(
@@ -87,8 +106,14 @@ const spec: fc.Arbitrary<Spec> = fc.letrec<{ spec: Spec }>((tie) => ({
       }),
     ),
     from: word,
+    machine: fc.option(machine, { nil: undefined }),
     ops: fc.array(op, { maxLength: 5 }),
-  }),
+    finalize: fc.option(fc.array(told, { maxLength: 2 }), { nil: undefined }),
+  }).map(({ machine: runs, ops, finalize, ...rest }): Spec => ({
+    ...rest,
+    ...(runs === undefined ? {} : { machine: runs }),
+    ops: finalize === undefined ? ops : [...ops, { op: 'finalize', paths: finalize }],
+  })),
 })).spec;
 
 describe('S-expressions', () => {
@@ -238,6 +263,13 @@ describe('specs', () => {
       ['((from a) (from b))', /^f:1:11: \(from \.\.\.\) stands before all operations, once/],
       ['from: a\nsteps:\n  - rnu: x', /^f:3:5: unknown key rnu; did you mean run\?/],
       ['from: a\nsteps:\n  - run: x\n    copy: y', /^f:3:5: expected one of/],
+      ['((from a) (machine (cpus many)))', /^f:1:20: cpus: expected a number of CPUs, not many/],
+      ['((from a) (run (shell x)) (machine))', /^f:1:27: \(machine \.\.\.\) stands right after/],
+      ['((from a) (finalize) (run (shell x)))', /^f:1:22: nothing may come after finalize/],
+      ['((from a) (manual))', /^f:1:11: expected \(manual TEXT\)/],
+      ['((from a) (manual ""))', /^f:1:11: manual tells a person nothing/],
+      ['from: a\nmachine: { gest: linux }', /^f:2:12: unknown key gest; did you mean guest\?/],
+      ['from: a\nmachine: { memory: big }', /^f:2:20: memory: expected a size such as 8GiB/],
       ['steps: []', /^f:1:1: expected `from: BASE`/],
       ['from: [a]', /^f:1:7: expected a base/],
       ['from: a\nsteps:\n  - run: {}', /^f:3:10: expected `shell: COMMAND`/],

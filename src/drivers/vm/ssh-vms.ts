@@ -24,13 +24,15 @@ export abstract class SshVms {
     if (typeof access === 'string') return `it has no address yet (${access})`;
     const silent = await sshAnswers(access.host, access.port);
     if (silent !== undefined) return `nothing listens for SSH: switch on Remote Login (${silent})`;
-    const matter = await new SshGuest(access).look(signal);
-    if (matter === undefined) {
-      await this.markBooted(name);
-      return undefined;
+    const guest = new SshGuest(access);
+    let matter = await guest.look(signal);
+    if (matter !== undefined) {
+      const hint = await this.letIn(name);
+      matter = hint === undefined ? await guest.look(signal) : `${matter}; ${hint}`;
     }
-    const hint = await this.letIn(name);
-    return `SSH lets nobody in: ${hint === undefined ? matter : `${matter}; ${hint}`}`;
+    if (matter !== undefined) return `SSH lets nobody in: ${matter}`;
+    await this.markBooted(name);
+    return undefined;
   }
 
   async access(name: string): Promise<SshAccess> {
