@@ -20,6 +20,10 @@ const COMMANDS: Readonly<
   worker: { about: 'list workers', load: () => import('./worker.ts') },
   host: { about: 'list, drain, resume, remove hosts', load: () => import('./host.ts') },
   pool: { about: 'list, apply, remove pools', load: () => import('./pool.ts') },
+  rollout: {
+    about: 'let new images take over pools, by stages',
+    load: () => import('./rollout.ts'),
+  },
   image: {
     about: 'import, push, pull and look at images',
     load: () => import('./image/image.ts'),

@@ -39,10 +39,10 @@ async function list(options: CommonOptions): Promise<void> {
   if (options.json === true) return printJson(items);
   printTable(
     ['NAME', 'FROM', 'IMAGE', 'READY', 'MAX', 'WAITING JOBS', 'WORKERS', 'LABELS'],
-    items.map(({ spec, origin, queued, counts }) => [
+    items.map(({ spec, origin, image, queued, counts }) => [
       spec.name,
       origin,
-      spec.image,
+      image,
       `${counts.ready}/${spec.ready}`,
       String(spec.max),
       String(queued),

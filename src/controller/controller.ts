@@ -25,6 +25,7 @@ import { Jobs } from './jobs.ts';
 import { LogStore } from './logs/log-store.ts';
 import { registerFleetMetrics } from './metrics.ts';
 import { Pools } from './pools.ts';
+import { Rollouts } from './rollouts.ts';
 import { Backoffs } from './reconcile/backoffs.ts';
 import { Reconciler } from './reconcile/reconciler.ts';
 import { keepTidy, type RetentionRules } from './retention.ts';
@@ -92,6 +93,7 @@ async function start(
   undo.push(() => sessions.close());
   const imageTurns = new ImageTurnTaking(context, (hostId) => sessions.link(hostId));
   const pools = new Pools(context);
+  const rollouts = new Rollouts(context);
   await pools.configure(options.pools, 'config');
   await ensureAdminToken(auth, options.dataDir);
 
@@ -117,7 +119,7 @@ async function start(
 
   let ready = false;
   const server = createServer({
-    handlers: handlersOf(context, { auth, hosts, jobs, pools, secrets }),
+    handlers: handlersOf(context, { auth, hosts, jobs, pools, rollouts, secrets }),
     ...{ logs, sources, artifacts },
     registry,
     log: options.log,

@@ -11,6 +11,7 @@ import type { Hosts } from './hosts.ts';
 import type { Handlers } from './http/call.ts';
 import type { Jobs } from './jobs.ts';
 import type { Pools } from './pools.ts';
+import type { Rollouts } from './rollouts.ts';
 import type { Secrets } from './secrets.ts';
 import { workerView } from './views.ts';
 
@@ -19,12 +20,13 @@ interface Parts {
   readonly hosts: Hosts;
   readonly jobs: Jobs;
   readonly pools: Pools;
+  readonly rollouts: Rollouts;
   readonly secrets: Secrets;
 }
 
 /** What each operation of the API does. */
 export function handlersOf(context: Context, parts: Parts): Handlers {
-  const { auth, hosts, jobs, pools, secrets } = parts;
+  const { auth, hosts, jobs, pools, rollouts, secrets } = parts;
   return {
     submitJob: ({ body, idempotencyKey }) => jobs.submit(body, idempotencyKey),
     listJobs: ({ query }) =>
@@ -55,6 +57,13 @@ export function handlersOf(context: Context, parts: Parts): Handlers {
       return pools.apply(body);
     },
     removePool: async ({ params }) => pools.remove(params.name),
+    listRollouts: async () => ({ items: await rollouts.list() }),
+    startRollout: ({ params, body }) => rollouts.start(params.pool, body),
+    pauseRollout: ({ params }) => rollouts.move(params.pool, 'pause'),
+    resumeRollout: ({ params }) => rollouts.move(params.pool, 'resume'),
+    promoteRollout: ({ params }) => rollouts.move(params.pool, 'promote'),
+    backRollout: ({ params }) => rollouts.move(params.pool, 'back'),
+    removeRollout: ({ params }) => rollouts.remove(params.pool),
     setSecret: async ({ params, body }) => {
       const name = envNameSchema.safeParse(params.name);
       if (!name.success) {

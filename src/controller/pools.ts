@@ -1,7 +1,9 @@
 import type { Pool } from '../domain/pool.ts';
+import { poolNow, type Rollout } from '../domain/rollout.ts';
 import { poolFits } from '../domain/scheduling/fit.ts';
 import { buildOf, countQueuedByPool, labelsOf } from '../db/queries/jobs.ts';
 import { listHosts } from '../db/queries/hosts.ts';
+import { deleteRollout, rolloutsWithTallies } from '../db/queries/rollouts.ts';
 import { deletePool, findPool, listPools, savePool, type PoolRow } from '../db/queries/pools.ts';
 import { countLiveWorkers } from '../db/queries/workers.ts';
 import type { PoolSpec, PoolView } from '../protocol/api/resources.ts';
@@ -74,6 +76,7 @@ export class Pools {
         );
       }
       await deletePool(tx, name);
+      await deleteRollout(tx, name);
       await event('pool', name, 'removed');
     });
   }
@@ -82,12 +85,16 @@ export class Pools {
     const rows = await listPools(this.#context.db);
     const queued = await countQueuedByPool(this.#context.db);
     const workers = await countLiveWorkers(this.#context.db);
-    return rows.map((row) => poolView(row, queued, workers));
+    const rollouts = new Map(
+      (await rolloutsWithTallies(this.#context.db)).map(([row, rollout]) => [row.pool, rollout]),
+    );
+    return rows.map((row) => poolView(row, rollouts.get(row.name), queued, workers));
   }
 }
 
 function poolView(
   row: PoolRow,
+  rollout: Rollout | undefined,
   queued: Awaited<ReturnType<typeof countQueuedByPool>>,
   workers: Awaited<ReturnType<typeof countLiveWorkers>>,
 ): PoolView {
@@ -117,6 +124,7 @@ function poolView(
   return {
     spec: { ...pool, labels: [...pool.labels], hostLabels: [...pool.hostLabels] },
     origin: row.origin,
+    image: poolNow(pool, rollout).image,
     queued: waiting.reduce((sum, group) => sum + Number(group.n), 0),
     counts,
   };

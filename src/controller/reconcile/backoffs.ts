@@ -30,12 +30,12 @@ export class Backoffs implements WorkerOutcomes {
     );
   }
 
-  madeReady(pool: string, hostId: string): void {
-    this.#backoffs.delete(backoffKey(pool, hostId));
+  madeReady(pool: string, image: string, hostId: string): void {
+    this.#backoffs.delete(backoffKey(pool, image, hostId));
   }
 
-  failedToStart(pool: string, hostId: string, reason: string): void {
-    const key = backoffKey(pool, hostId);
+  failedToStart(pool: string, image: string, hostId: string, reason: string): void {
+    const key = backoffKey(pool, image, hostId);
     const failures = (this.#backoffs.get(key)?.failures ?? 0) + 1;
     const wait = Math.min(FIRST_MS * 2 ** (failures - 1), LONGEST_MS);
     this.#backoffs.set(key, { until: this.#clock.monotonic() + wait, failures, reason });

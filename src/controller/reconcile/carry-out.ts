@@ -1,7 +1,8 @@
 import { newId } from '../../domain/ids.ts';
 import type { FleetAction } from '../../domain/scheduling/decide.ts';
 import { specKey } from '../../domain/scheduling/fit.ts';
-import { findHost } from '../../db/queries/hosts.ts';
+import { findHost, listHosts } from '../../db/queries/hosts.ts';
+import { findRollout, moveRollout, tally } from '../../db/queries/rollouts.ts';
 import { assignJob, findJob } from '../../db/queries/jobs.ts';
 import {
   findWorker,
@@ -34,6 +35,8 @@ async function carryOutOne(changes: Changes, action: FleetAction): Promise<void>
       return destroy(changes, action.workerId, action.reason);
     case 'lose':
       return lose(changes, action.workerId, action.reason);
+    case 'rollout':
+      return moveOn(changes, action);
   }
 }
 
@@ -65,8 +68,23 @@ async function create(
     specKey: specKey(action.spec),
     now,
   });
+  await tally(tx, { pool: action.spec.pool, image: action.spec.image.name }, { made: 1 });
   await event('worker', id, 'requested');
   host(action.hostId);
+}
+
+async function moveOn(
+  { tx, now, event, host }: Changes,
+  { pool, stage, verdict }: Extract<FleetAction, { type: 'rollout' }>,
+) {
+  const row = await findRollout(tx, pool);
+  if (row?.state !== 'running' || row.stage !== stage) return;
+  const state = verdict.kind === 'next' ? 'running' : verdict.kind;
+  const reason = verdict.kind === 'back' ? verdict.reason : undefined;
+  const next = verdict.kind === 'next' ? stage + 1 : stage;
+  await moveRollout(tx, row, { state, stage: next, reason, now });
+  await event('pool', pool, `rollout-${verdict.kind}`, reason);
+  for (const { id } of await listHosts(tx)) host(id);
 }
 
 async function destroy({ tx, now, host }: Changes, workerId: string, reason: string) {

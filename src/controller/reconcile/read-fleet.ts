@@ -1,10 +1,12 @@
 import type { HostFacts } from '../../domain/host.ts';
 import type { Pool } from '../../domain/pool.ts';
+import { poolNow } from '../../domain/rollout.ts';
 import type { Backoff, FleetView } from '../../domain/scheduling/fleet-view.ts';
 import type { Queryable } from '../../db/database.ts';
 import { factsOf, listHosts } from '../../db/queries/hosts.ts';
 import { buildOf, labelsOf, queuedJobs } from '../../db/queries/jobs.ts';
 import { listPools } from '../../db/queries/pools.ts';
+import { rolloutsWithTallies } from '../../db/queries/rollouts.ts';
 import { liveWorkers } from '../../db/queries/workers.ts';
 import type { HostLink } from '../sessions/agent-sessions.ts';
 
@@ -28,11 +30,15 @@ export class FleetReader {
     const hosts = await listHosts(db);
     const workers = await liveWorkers(db);
     const queued = await queuedJobs(db, QUEUE_WINDOW);
+    const rollouts = new Map(
+      (await rolloutsWithTallies(db)).map(([, rollout]) => [rollout.pool, rollout]),
+    );
     return {
+      rollouts,
       now: sources.now,
       hostLostAfterMs: sources.hostLostAfterMs,
       backoffs: sources.backoffs,
-      pools: pools.map((row) => this.#pool(row.name, row.spec)),
+      pools: pools.map((row) => poolNow(this.#pool(row.name, row.spec), rollouts.get(row.name))),
       hosts: hosts.map((row) => {
         const facts = this.#factsOf(row.id, row.facts);
         // It is rebooted once it is empty.

@@ -4,12 +4,15 @@ import {
   type ObservedWorker,
   type WorkerState,
 } from '../../domain/worker.ts';
+import type { JobOutcome } from '../../domain/job.ts';
+import { tally } from '../../db/queries/rollouts.ts';
 import { findJob, startJob } from '../../db/queries/jobs.ts';
 import {
   findWorker,
   liveWorkersOfHost,
   setWorkerGoal,
   setWorkerState,
+  specOf,
   type WorkerRow,
 } from '../../db/queries/workers.ts';
 import { change, type Changes, type Context } from '../context.ts';
@@ -17,8 +20,8 @@ import { endJob, loseJob, startTime } from '../job-endings.ts';
 
 /** Told when workers became ready or failed before that, so that failing places rest a while. */
 export interface WorkerOutcomes {
-  madeReady(pool: string, hostId: string): void;
-  failedToStart(pool: string, hostId: string, reason: string): void;
+  madeReady(pool: string, image: string, hostId: string): void;
+  failedToStart(pool: string, image: string, hostId: string, reason: string): void;
 }
 
 /**
@@ -71,9 +74,13 @@ async function observeWorker(
     now: changes.now,
   });
   await changes.event('worker', row.id, next, seen.reason);
-  if (next === 'ready') outcomes.madeReady(row.pool, row.host_id);
+  const image = specOf(row).image.name;
+  if (next === 'ready') outcomes.madeReady(row.pool, image, row.host_id);
   if (next === 'failed' && isPreparing(row.state)) {
-    outcomes.failedToStart(row.pool, row.host_id, seen.reason ?? 'no reason given');
+    outcomes.failedToStart(row.pool, image, row.host_id, seen.reason ?? 'no reason given');
+  }
+  if (next === 'failed' && row.goal !== 'destroyed') {
+    await tally(changes.tx, { pool: row.pool, image }, { failed: 1 });
   }
   if (next === 'failed' || next === 'destroyed') changes.host(row.host_id);
   if (next === 'failed' && row.goal !== 'destroyed') {
@@ -92,6 +99,7 @@ async function observeJob(changes: Changes, row: WorkerRow, seen: ObservedWorker
   if (job === undefined || job.state === 'finished' || job.worker_id !== row.id) return;
   if (seen.result !== undefined) {
     await endJob(changes, job, seen.result);
+    await tallyJob(changes, row, seen.result.outcome);
     await setWorkerGoal(changes.tx, {
       ...row,
       goal: 'destroyed',
@@ -110,6 +118,14 @@ async function observeJob(changes: Changes, row: WorkerRow, seen: ObservedWorker
       reason: seen.reason ?? 'its worker failed',
     });
   }
+}
+
+/** What ended by itself counts for a roll-out. */
+async function tallyJob({ tx }: Changes, row: WorkerRow, outcome: JobOutcome): Promise<void> {
+  if (outcome === 'cancelled' || outcome === 'lost') return;
+  const image = specOf(row).image.name;
+  const jobsFailed = outcome === 'succeeded' ? 0 : 1;
+  await tally(tx, { pool: row.pool, image }, { jobs: 1, jobsFailed });
 }
 
 /** The state to record, if the report moves the worker forward. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { HostFacts } from '../host.ts';
 import type { Pool } from '../pool.ts';
+import { NO_TALLY, type Rollout, type RolloutState } from '../rollout.ts';
 import { SURPLUS_IDLE_MS, decideFleet } from './decide.ts';
 import { explainJob } from './explain.ts';
 import { hostHasRoom, hostSuits, specFor, specKey } from './fit.ts';
@@ -89,6 +90,7 @@ function view(overrides: Partial<FleetView>): FleetView {
     workers: [],
     queued: [],
     backoffs: new Map(),
+    rollouts: new Map(),
     hostLostAfterMs: 60_000,
     ...overrides,
   };
@@ -224,7 +226,7 @@ test('a job whose host is out of touch is given up only after the time-out', () 
 
 test('a place where workers fail is left alone until its back-off ends', () => {
   const backoffs = new Map([
-    [backoffKey('default', 'a'), { until: NOW + 5000, failures: 3, reason: 'no disk' }],
+    [backoffKey('default', 'empty', 'a'), { until: NOW + 5000, failures: 3, reason: 'no disk' }],
   ]);
   const fleet = { pools: [base], hosts: [host('a')], queued: [job('j')], backoffs };
   assert.deepEqual(decideFleet(view(fleet)), []);
@@ -335,4 +337,63 @@ test('a builder that is coming serves one build, and no other jobs go to builder
     ['create'],
   );
   assert.match(explainJob(fleet, job('other', 'builds'), 0).pools[0]?.reason ?? '', /for builds/);
+});
+
+const twoImages = facts({
+  images: [
+    { name: 'old', digest: 'sha256:01' },
+    { name: 'new', digest: 'sha256:02' },
+  ],
+});
+const rolling: Rollout = {
+  ...{ pool: 'macs', from: 'old', to: 'new', state: 'running', stages: [25], stage: 0, trials: 9 },
+  old: NO_TALLY,
+  new: NO_TALLY,
+};
+
+test('a share of new workers is made from the image that is rolled out, where a host has it', () => {
+  const macs = pool('macs', { image: 'old', ready: 8, max: 8 });
+  const at = (hostFacts: HostFacts, state: RolloutState) =>
+    decideFleet(
+      view({
+        pools: [macs],
+        hosts: [host('a', { facts: { ...hostFacts, capacity: { workers: 8, macosVms: 0 } } })],
+        rollouts: new Map([['macs', { ...rolling, state }]]),
+      }),
+    ).filter((action) => action.type === 'create' && action.spec.image.name === 'new').length;
+  assert.equal(at(twoImages, 'running'), 2);
+  assert.equal(at(twoImages, 'paused'), 0);
+  assert.equal(at(facts({ images: [{ name: 'old', digest: 'sha256:01' }] }), 'running'), 0);
+});
+
+test('idle workers of the new image stay while it is rolled out, and go when it went back', () => {
+  const macs = pool('macs', { image: 'old', ready: 1 });
+  const spec = specFor({ ...macs, image: 'new' }, twoImages);
+  assert.ok(spec.fits);
+  const canary = worker('w', pool('x'), { pool: 'macs', specKey: specKey(spec.spec) });
+  const destroyed = (state: RolloutState) =>
+    decideFleet(
+      view({
+        pools: [macs],
+        hosts: [host('a', { facts: twoImages })],
+        workers: [canary],
+        rollouts: new Map([['macs', { ...rolling, state }]]),
+      }),
+    ).some((action) => action.type === 'destroy');
+  assert.deepEqual(
+    [destroyed('running'), destroyed('paused'), destroyed('back')],
+    [false, false, true],
+  );
+});
+
+test('a roll-out whose workers fail is sent back, with the reason', () => {
+  const macs = pool('macs', { image: 'old' });
+  const failing = { ...rolling, new: { ...NO_TALLY, made: 3, failed: 3 } };
+  const [action] = decideFleet(
+    view({ pools: [macs], hosts: [], rollouts: new Map([['macs', failing]]) }),
+  );
+  assert.deepEqual(
+    [action?.type, action?.type === 'rollout' && action.verdict.kind],
+    ['rollout', 'back'],
+  );
 });

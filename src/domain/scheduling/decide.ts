@@ -1,7 +1,14 @@
 import { cachedSteps } from '../build.ts';
 import type { Pool } from '../pool.ts';
 import type { WorkerSpec, WorkerState } from '../worker.ts';
-import type { FleetView, HostStatus, QueuedJob, WorkerStatus } from './fleet-view.ts';
+import { canaryOf, isCanaryTurn, judgeRollout, type Verdict } from '../rollout.ts';
+import {
+  backoffKey,
+  type FleetView,
+  type HostStatus,
+  type QueuedJob,
+  type WorkerStatus,
+} from './fleet-view.ts';
 import {
   hostHasRoom,
   hostSuits,
@@ -22,7 +29,14 @@ export type FleetAction =
   /** Remove a worker that has no job. */
   | { readonly type: 'destroy'; readonly workerId: string; readonly reason: string }
   /** Give up a worker whose host is gone; its job, if any, is lost. */
-  | { readonly type: 'lose'; readonly workerId: string; readonly reason: string };
+  | { readonly type: 'lose'; readonly workerId: string; readonly reason: string }
+  /** Move the roll-out on that is in this stage. */
+  | {
+      readonly type: 'rollout';
+      readonly pool: string;
+      readonly stage: number;
+      readonly verdict: Exclude<Verdict, { kind: 'wait' }>;
+    };
 
 /** How long a ready worker that nobody needs is kept, so that a burst does not churn workers. */
 export const SURPLUS_IDLE_MS = 10_000;
@@ -43,6 +57,7 @@ export function decideFleet(view: FleetView): FleetAction[] {
   const actions: FleetAction[] = [];
   const gone = giveUpLostHosts(view, actions);
   const state = new Planning(view, gone, actions);
+  state.judgeRollouts();
   state.retireUnwanted();
   const unplaced = state.assignReady();
   state.makeWorkersFor(unplaced);
@@ -93,6 +108,9 @@ class Planning {
   /** Hosts that a waiting job would use if they had room: no refills there. */
   readonly #contended = new Set<string>();
 
+  /** Workers made from the old and the new image of each roll-out, with those of this pass. */
+  readonly #made = new Map<string, { old: number; new: number }>();
+
   constructor(view: FleetView, gone: ReadonlySet<string>, actions: FleetAction[]) {
     this.#view = view;
     this.#actions = actions;
@@ -108,6 +126,17 @@ class Planning {
     }
     for (const idle of this.#idle.values()) {
       idle.sort((a, b) => (a.readyAt ?? 0) - (b.readyAt ?? 0) || (a.id < b.id ? -1 : 1));
+    }
+  }
+
+  judgeRollouts(): void {
+    for (const pool of this.#view.pools) {
+      const rollout = this.#view.rollouts.get(pool.name);
+      if (rollout?.state !== 'running' || canaryOf(pool, rollout) === undefined) continue;
+      const verdict = judgeRollout(rollout);
+      if (verdict.kind === 'wait') continue;
+      const { stage } = rollout;
+      this.#actions.push({ type: 'rollout', pool: pool.name, stage, verdict });
     }
   }
 
@@ -127,8 +156,11 @@ class Planning {
     const pool = this.#pools.get(worker.pool);
     if (pool === undefined) return `pool ${worker.pool} was removed`;
     if (host?.facts === undefined) return undefined;
-    const wanted = specFor(pool, host.facts);
-    if (wanted.fits && specKey(wanted.spec) === worker.specKey) return undefined;
+    const canary = canaryOf(pool, this.#view.rollouts.get(pool.name));
+    for (const either of canary === undefined ? [pool] : [pool, canary]) {
+      const wanted = specFor(either, host.facts);
+      if (wanted.fits && specKey(wanted.spec) === worker.specKey) return undefined;
+    }
     return `pool ${pool.name} changed`;
   }
 
@@ -227,6 +259,25 @@ class Planning {
    * has most of its steps.
    */
   #create(pool: Pool, options: { refill?: boolean; job?: QueuedJob } = {}): boolean {
+    const rollout = this.#view.rollouts.get(pool.name);
+    const canary = canaryOf(pool, rollout);
+    if (rollout === undefined || canary === undefined) return this.#createFrom(pool, options);
+    let made = this.#made.get(pool.name);
+    if (made === undefined) {
+      made = { old: rollout.old.made, new: rollout.new.made };
+      this.#made.set(pool.name, made);
+    }
+    // Where the new image cannot be had, no job waits for it.
+    if (isCanaryTurn(rollout, made.old, made.new) && this.#createFrom(canary, options)) {
+      made.new += 1;
+      return true;
+    }
+    if (!this.#createFrom(pool, options)) return false;
+    made.old += 1;
+    return true;
+  }
+
+  #createFrom(pool: Pool, options: { refill?: boolean; job?: QueuedJob }): boolean {
     if ((this.#live.get(pool.name) ?? 0) >= pool.max) return false;
     const { build } = options.job ?? {};
     let best: { host: HostStatus; spec: WorkerSpec; room: number; cached: number } | undefined;
@@ -302,7 +353,7 @@ class Planning {
   }
 
   #hostSuits(pool: Pool, host: HostStatus): ReturnType<typeof hostSuits> {
-    const key = `${pool.name}\n${host.id}`;
+    const key = backoffKey(pool.name, pool.image, host.id);
     let suits = this.#suits.get(key);
     if (suits === undefined) {
       suits = hostSuits(this.#view, pool, host);

@@ -72,7 +72,7 @@ export function hostSuits(
   if (missing.length > 0) return no(`it has no label ${missing.join(', ')}`);
   const spec = specFor(pool, host.facts);
   if (!spec.fits) return spec;
-  const backoff = view.backoffs.get(backoffKey(pool.name, host.id));
+  const backoff = view.backoffs.get(backoffKey(pool.name, pool.image, host.id));
   if (backoff !== undefined && backoff.until > view.now) {
     const seconds = Math.ceil((backoff.until - view.now) / 1000);
     return no(

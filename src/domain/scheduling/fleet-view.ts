@@ -1,12 +1,16 @@
 import type { BuildWish } from '../build.ts';
 import type { HostFacts, HostState } from '../host.ts';
 import type { Pool } from '../pool.ts';
+import type { Rollout } from '../rollout.ts';
 import type { WorkerGoal, WorkerState } from '../worker.ts';
 
 /** All that the scheduler looks at: one consistent reading of the fleet. */
 export interface FleetView {
   readonly now: number;
+  /** As they are to be now. */
   readonly pools: readonly Pool[];
+  /** By pool; those that are done or went back among them. */
+  readonly rollouts: ReadonlyMap<string, Rollout>;
   readonly hosts: readonly HostStatus[];
   /** Workers that are not destroyed. */
   readonly workers: readonly WorkerStatus[];
@@ -60,6 +64,7 @@ export interface Backoff {
   readonly reason: string;
 }
 
-export function backoffKey(pool: string, hostId: string): string {
-  return `${pool}\n${hostId}`;
+/** A new image that fails there is no reason to make none from the old one. */
+export function backoffKey(pool: string, image: string, hostId: string): string {
+  return `${pool}\n${image}\n${hostId}`;
 }

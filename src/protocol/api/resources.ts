@@ -1,3 +1,4 @@
+import { ROLLOUT_STATES } from '../../domain/rollout.ts';
 import { z } from 'zod';
 import { HOST_STATES } from '../../domain/host.ts';
 import { JOB_OUTCOMES, JOB_STATES } from '../../domain/job.ts';
@@ -164,11 +165,64 @@ export const poolSchema = z
     spec: poolSpecSchema,
     /** `config`: from pomona.yaml; `api`: from `pomona pool apply`. */
     origin: z.enum(['config', 'api', 'builtin']),
+    /** What its workers are made from now: another than the spec's after a roll-out. */
+    image: z.string(),
     queued: z.int(),
     counts: z.record(z.enum(WORKER_STATES), z.int()),
   })
   .meta({ id: 'Pool' });
 export type PoolView = z.output<typeof poolSchema>;
+
+const tallySchema = z.object({
+  /** Workers made from it since the roll-out began, and those that failed by themselves. */
+  made: z.int(),
+  failed: z.int(),
+  /** Jobs that ended on it, and those that did not succeed. */
+  jobs: z.int(),
+  jobsFailed: z.int(),
+});
+
+/** Begins a roll-out. Left out: the default. */
+export const rolloutOrderSchema = z
+  .strictObject({
+    image: imageNameSchema,
+    /** Shares of the new workers, in per cent; after the last one the image has taken over. */
+    stages: z
+      .array(z.number().gt(0).max(100))
+      .min(1)
+      .max(20)
+      .default([10, 50])
+      .refine((stages) => stages.every((share, at) => at === 0 || share > (stages[at - 1] ?? 0)), {
+        message: 'expected ascending shares',
+      }),
+    /** Jobs that have to end on the new image in each stage. */
+    trials: z.int().min(1).max(100_000).default(20),
+  })
+  .meta({ id: 'RolloutOrder' });
+export type RolloutOrder = z.output<typeof rolloutOrderSchema>;
+
+/** A new image that takes over a pool. */
+export const rolloutSchema = z
+  .object({
+    pool: z.string(),
+    from: z.string(),
+    to: z.string(),
+    state: z.enum(ROLLOUT_STATES),
+    stages: z.array(z.number()),
+    /** Index of the stage that it is in. */
+    stage: z.int(),
+    /** Per cent of new workers that are made from the new image now. */
+    share: z.number(),
+    trials: z.int(),
+    /** Why it went back or on. */
+    reason: z.string().optional(),
+    startedAt: z.number(),
+    updatedAt: z.number(),
+    old: tallySchema,
+    new: tallySchema,
+  })
+  .meta({ id: 'Rollout' });
+export type RolloutView = z.output<typeof rolloutSchema>;
 
 /** Why a queued job has no worker yet. */
 export const whySchema = z

@@ -8,6 +8,8 @@ import {
   jobRequestSchema,
   jobSchema,
   poolSchema,
+  rolloutOrderSchema,
+  rolloutSchema,
   poolSpecSchema,
   tokenSchema,
   whySchema,
@@ -29,6 +31,19 @@ const pageQuery = {
 
 function page<T extends z.ZodType>(item: T) {
   return z.object({ items: z.array(item), next: z.string().optional() });
+}
+
+function rolloutMove<Id extends string, Move extends string>(id: Id, move: Move, summary: string) {
+  return {
+    id,
+    method: 'POST',
+    path: `/rollouts/{pool}/${move}`,
+    summary,
+    role: 'operator',
+    status: 200,
+    response: rolloutSchema,
+    problems: ['conflict'],
+  } as const;
 }
 
 const flag = z
@@ -216,6 +231,38 @@ export const ROUTES = {
     role: 'operator',
     status: 204,
     problems: ['conflict'],
+  },
+  listRollouts: {
+    id: 'listRollouts',
+    method: 'GET',
+    path: '/rollouts',
+    summary: 'List roll-outs of images to pools',
+    role: 'viewer',
+    status: 200,
+    response: page(rolloutSchema),
+  },
+  startRollout: {
+    id: 'startRollout',
+    method: 'PUT',
+    path: '/rollouts/{pool}',
+    summary: 'Let a new image take over a pool by stages',
+    role: 'operator',
+    body: rolloutOrderSchema,
+    status: 200,
+    response: rolloutSchema,
+    problems: ['conflict'],
+  },
+  pauseRollout: rolloutMove('pauseRollout', 'pause', 'Make no more workers from the new image'),
+  resumeRollout: rolloutMove('resumeRollout', 'resume', 'Go on with a roll-out'),
+  promoteRollout: rolloutMove('promoteRollout', 'promote', 'Let the new image take over at once'),
+  backRollout: rolloutMove('backRollout', 'back', 'Go back to the old image'),
+  removeRollout: {
+    id: 'removeRollout',
+    method: 'DELETE',
+    path: '/rollouts/{pool}',
+    summary: 'Forget a roll-out: the pool is made from the image that it names',
+    role: 'operator',
+    status: 204,
   },
   setSecret: {
     id: 'setSecret',
