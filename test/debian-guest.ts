@@ -25,7 +25,10 @@ const MODULES = [
   ...['virtio_ring', 'virtio', 'virtio_pci_legacy_dev', 'virtio_pci_modern_dev', 'virtio_pci'],
   ...['virtio_blk', 'failover', 'net_failover', 'virtio_net', 'virtio-rng', 'button', 'evdev'],
 ];
-const PROGRAMS = ['/usr/sbin/sshd', '/usr/bin/ssh-keygen', '/usr/bin/tar', '/usr/bin/dash'];
+const PROGRAMS = [
+  ...['/usr/sbin/sshd', '/usr/bin/ssh-keygen', '/usr/bin/tar', '/usr/bin/dash'],
+  '/usr/sbin/mkfs.ext4',
+];
 /** What it is for. */
 const HYPERVISOR = ['/usr/bin/qemu-system-x86_64', '/usr/bin/qemu-img'];
 /** Not of busybox: what a guest of Debian or macOS has can more. */
@@ -42,7 +45,9 @@ export function debianGuest(): { readonly dir: string } | { readonly none: strin
   if (busybox === undefined) return { none: 'there is no static busybox (Debian: busybox-static)' };
   const lacking = [...PROGRAMS, ...HYPERVISOR].find((program) => !existsSync(program));
   if (lacking !== undefined) {
-    return { none: `there is no ${lacking} (Debian: openssh-server, qemu-system-x86, qemu-utils)` };
+    return {
+      none: `there is no ${lacking} (Debian: openssh-server, e2fsprogs, qemu-system-x86, qemu-utils)`,
+    };
   }
   const recipe = createHash('sha256').update(readFileSync(fileURLToPath(import.meta.url)));
   const dir = join(tmpdir(), `pomona-guest-${recipe.digest('hex').slice(0, 12)}`);

@@ -25,6 +25,7 @@ import type { WorkerRuntime } from './runtime.ts';
 import { SandboxRuntime } from './sandbox-runtime.ts';
 import { Session } from './session.ts';
 import { MacosSlotWatch } from './vms/macos-slots.ts';
+import { Volumes } from './volumes/volumes.ts';
 import { VmRuntime } from './vms/vm-runtime.ts';
 import { Worker } from './worker.ts';
 import { workerPaths, type WorkerRecord } from './worker-dir.ts';
@@ -156,6 +157,7 @@ class RunningAgent {
   #facts: HostFacts;
   #session: Session | undefined;
   readonly #vms: VmRuntime;
+  readonly #volumes: Volumes;
   #slots: MacosSlotWatch | undefined;
   #rebuilds: Rebuilds | undefined;
   #fetches: ImageFetches | undefined;
@@ -176,7 +178,9 @@ class RunningAgent {
     const { fleet } = credential;
     const dirOf = (worker: { name: string }) => join(this.#workersDir, worker.name);
     const { builds } = options;
-    const common = { stores, keeper, dataDir, dirOf, fleet, images: this.#images };
+    this.#volumes = new Volumes({ stores, dataDir });
+    const volumes = this.#volumes;
+    const common = { stores, keeper, dataDir, dirOf, fleet, images: this.#images, volumes };
     this.#vms = new VmRuntime({
       ...{ ...common, vms, log: options.log },
       slotRefused: async () => this.#slots?.refused(),
@@ -208,6 +212,7 @@ class RunningAgent {
       this.#add(record, undefined);
     }
     for (const runtime of Object.values(this.#runtimes)) await runtime.sweep(names);
+    await this.#volumes.sweep(names);
     await this.#watchImages();
     this.#watchSlots();
     const { rebuild, fetchImages, log } = this.#options;

@@ -1,10 +1,10 @@
 import { chmod, mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, posix } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ownedPrefix } from '../domain/ids.ts';
 import type { JobOrder } from '../domain/job.ts';
 import { DEFAULT_LOG_BYTES, type WorkerState } from '../domain/worker.ts';
-import type { Sandbox, SandboxDriver, SandboxSpec } from '../drivers/sandbox/sandbox.ts';
+import type { Mount, Sandbox, SandboxDriver, SandboxSpec } from '../drivers/sandbox/sandbox.ts';
 import type { Store, StoreDriver } from '../drivers/store/store.ts';
 import { readJson, writeJson } from '../platform/atomic-file.ts';
 import type { Images } from './images.ts';
@@ -22,6 +22,8 @@ import { PREFIX_PATH } from '../platform/prefix-path.ts';
 import { readEnvironment } from './environment-file.ts';
 import { lookAtFiles } from './look-at-files.ts';
 import type { DirOf, Look, WorkerRuntime, WorkFiles } from './runtime.ts';
+import { succeeded } from './succeeded.ts';
+import type { Volumes } from './volumes/volumes.ts';
 import { workerPaths, type WorkerPaths, type WorkerRecord } from './worker-dir.ts';
 
 interface Parts {
@@ -31,6 +33,7 @@ interface Parts {
   readonly build?: BuildPlace;
   readonly keeper: KeeperProgram;
   readonly images: Images;
+  readonly volumes: Volumes;
   /** `stores/<driver>` is made below it. */
   readonly dataDir: string;
   readonly dirOf: DirOf;
@@ -76,16 +79,23 @@ export class SandboxRuntime implements WorkerRuntime {
     // What a build is sent is unpacked by the agent's own user, and for that alone.
     if (worker.spec.kind === 'build') await chmod(clone, 0o700);
     const paths = this.#paths(worker);
+    const homeDir = join(clone, 'home');
+    const mounts: Mount[] = [];
+    for (const use of worker.spec.volumes ?? []) {
+      const source = await this.#parts.volumes.attach(worker, use, signal);
+      const target = posix.resolve(sandbox.capabilities.homePath ?? homeDir, use.path);
+      mounts.push({ source, target, readOnly: false });
+    }
     const environment: SandboxSpec = {
       name: worker.name,
       files: {
         kind: 'home',
-        homeDir: join(clone, 'home'),
+        homeDir,
         prefixDir: join(clone, 'prefix'),
         prefixPath: PREFIX_PATH,
       },
       tmpDir: paths.tmp,
-      mounts: [],
+      mounts,
       network: 'host',
       user: undefined,
       limits: worker.spec.limits,
@@ -144,6 +154,10 @@ export class SandboxRuntime implements WorkerRuntime {
     const environment = await readEnvironment(paths.environment);
     if (environment !== undefined) {
       await (await this.#sandbox(sandboxName)).destroy(environment);
+    }
+    const kept = await succeeded(paths);
+    for (const use of worker.spec.volumes ?? []) {
+      await this.#parts.volumes.release(worker.name, use, kept);
     }
     await (await this.#store(storeName)).deleteClone(worker.name);
   }

@@ -1,4 +1,4 @@
-import type { Limits } from './worker.ts';
+import type { Limits, VolumeUse } from './worker.ts';
 
 /** Workers that are alike. Resolved from the configuration or from `pomona pool apply`. */
 export interface Pool {
@@ -23,6 +23,9 @@ export interface Pool {
   /** Workers at most, over all hosts. */
   readonly max: number;
   readonly limits: Limits;
+  /** Whose jobs it runs, first trusted ones; `untrusted`: strangers', whose volumes nobody else sees. */
+  readonly trust?: 'trusted' | 'untrusted';
+  readonly volumes?: readonly VolumeUse[];
   /** How often a job that was lost after hand-over may run again, unless the job says otherwise. */
   readonly retries: number;
   /** Time-out of jobs that name none, and the longest a job may ask for. */

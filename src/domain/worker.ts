@@ -61,6 +61,24 @@ interface CommonSpec {
   readonly pool: string;
   readonly image: ImageRef;
   readonly limits: Limits;
+  /** Absent: trusted. */
+  readonly trust?: 'untrusted';
+  /** Absent: none. */
+  readonly volumes?: readonly VolumeUse[];
+}
+
+/** What outlives workers: a volume of the host that workers of a pool have one after the other. */
+export interface VolumeUse {
+  readonly name: string;
+  /** Where it is in the worker: relative to the home, or absolute. */
+  readonly path: string;
+  /**
+   * `copies`: each worker has a copy-on-write copy, which replaces the volume when its job succeeded;
+   * `exclusive`: one worker at a time has the volume itself.
+   */
+  readonly mode: 'copies' | 'exclusive';
+  /** Of the disk, where it is one. */
+  readonly sizeBytes: number;
 }
 
 export interface SandboxWorkerSpec extends CommonSpec {

@@ -12,6 +12,7 @@ import {
   labelSchema,
   limitsSchema,
   nameSchema,
+  volumeUseSchema,
 } from './values.ts';
 import { peerAddressSchema } from './image-turns.ts';
 
@@ -150,7 +151,11 @@ const payloadSchema = z.strictObject({
   build: buildOrderSchema.exactOptional(),
 });
 
-const commonSpec = { pool: nameSchema, image: imageRefSchema, limits: limitsSchema };
+const commonSpec = {
+  ...{ pool: nameSchema, image: imageRefSchema, limits: limitsSchema },
+  trust: z.literal('untrusted').exactOptional(),
+  volumes: z.array(volumeUseSchema).max(16).readonly().exactOptional(),
+};
 
 export const workerSpecSchema = z.discriminatedUnion('kind', [
   z.strictObject({

@@ -68,6 +68,25 @@ export const durationSchema = z
   .meta({ title: 'duration' })
   .transform((text) => parseDuration(text) ?? Number.NaN);
 
+/** A volume as the API and the session have it. */
+export const volumeUseSchema = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,19}$/, 'expected up to 20 lower-case letters, digits and "-"'),
+  path: z
+    .string()
+    .min(1)
+    .max(1024)
+    .refine((path) => !path.split('/').includes('..') && !path.includes('\0'), {
+      message: 'expected a path without ..',
+    }),
+  mode: z.enum(['copies', 'exclusive']).default('copies'),
+  sizeBytes: z
+    .int()
+    .min(2 ** 20)
+    .default(64 * 2 ** 30),
+});
+
 /** A size in text, transformed to bytes. */
 export const sizeSchema = z
   .string()

@@ -18,9 +18,10 @@ export function addressOf(macAddress) {
 }
 
 /** Starts the guest; `state` is a directory for what is around it. The sandbox ends with us. */
-export function startGuest({ state, home, name, macAddress }) {
+export function startGuest({ state, home, name, macAddress, shares = [] }) {
   mkdirSync(home, { recursive: true });
   spawnSync('chown', ['-R', `${UID}:${UID}`, home]);
+  for (const { path } of shares) spawnSync('chown', ['-R', `${UID}:${UID}`, path]);
   const own = join(state, `guest-${macAddress.replaceAll(':', '')}`);
   mkdirSync(own, { recursive: true });
   const key = join(own, 'key');
@@ -45,6 +46,8 @@ export function startGuest({ state, home, name, macAddress }) {
     ...['--perms', '1777', '--tmpfs', '/dev/shm'],
     ...['--ro-bind', '/usr/bin/true', '/usr/sbin/fstrim'],
     ...['--perms', '0755', '--dir', '/Users', '--bind', home, '/Users/admin'],
+    ...['/Volumes', '/Volumes/My Shared Files'].flatMap((dir) => ['--perms', '0755', '--dir', dir]),
+    ...shares.flatMap((share) => ['--bind', share.path, `/Volumes/My Shared Files/${share.name}`]),
     ...[...sshd.split(' '), '-o', `ListenAddress=${addressOf(macAddress)}:22`],
   ];
   // Without our environment, by which whoever started us is known.

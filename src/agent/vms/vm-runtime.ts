@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { ownedPrefix } from '../../domain/ids.ts';
 import type { JobOrder } from '../../domain/job.ts';
 import type { WorkerState } from '../../domain/worker.ts';
-import { VmError, type VmDriver, type VmDriverEntry } from '../../drivers/vm/vm.ts';
+import { VmError, type VmDriver, type VmDriverEntry, type VmVolume } from '../../drivers/vm/vm.ts';
 import { readJson } from '../../platform/atomic-file.ts';
 import type { Logger } from '../../platform/logger.ts';
 import type { Images } from '../images.ts';
@@ -11,6 +11,9 @@ import type { KeeperProgram } from '../keeper/control.ts';
 import { lookAtFiles } from '../look-at-files.ts';
 import type { DirOf, Look, WorkerRuntime, WorkFiles } from '../runtime.ts';
 import { workerPaths, type WorkerPaths, type WorkerRecord } from '../worker-dir.ts';
+import { succeeded } from '../succeeded.ts';
+import type { Volumes } from '../volumes/volumes.ts';
+import { flushVolumes, mountVolumes, vmVolume } from './guest-volumes.ts';
 import { KeptJobs } from './kept-jobs.ts';
 import { PretendedJobs } from './pretended-jobs.ts';
 import type { VmJobs } from './vm-jobs.ts';
@@ -19,6 +22,7 @@ interface Parts {
   readonly vms: Readonly<Record<string, VmDriverEntry>>;
   readonly keeper: KeeperProgram;
   readonly images: Images;
+  readonly volumes: Volumes;
   /** `vms/<driver>` is made below it. */
   readonly dataDir: string;
   readonly dirOf: DirOf;
@@ -55,7 +59,12 @@ export class VmRuntime implements WorkerRuntime {
       ? { path: await this.#parts.images.pathOf(image.name, image.digest) }
       : {};
     const as = user === undefined ? {} : { user };
-    await driver.clone({ name, image, limits, guest, ...path, ...as }, signal);
+    const volumes: VmVolume[] = [];
+    for (const use of spec.volumes ?? []) {
+      const dir = await this.#parts.volumes.attach(worker, use, signal);
+      volumes.push(await vmVolume(driver, use, dir));
+    }
+    await driver.clone({ name, image, limits, guest, ...path, ...as, volumes }, signal);
     progress('booting');
     try {
       await driver.boot(name, signal);
@@ -63,6 +72,7 @@ export class VmRuntime implements WorkerRuntime {
       if (error instanceof VmError && error.code === 'slots') await this.#parts.slotRefused();
       throw error;
     }
+    await mountVolumes(driver, name, spec.volumes ?? [], signal);
     await this.#jobsOf(driver).prepare(worker, driver, signal);
   }
 
@@ -95,7 +105,15 @@ export class VmRuntime implements WorkerRuntime {
   async destroy(worker: WorkerRecord): Promise<void> {
     const driver = await this.#driver(worker);
     await this.#jobsOf(driver).end(worker);
+    const volumes = worker.spec.volumes ?? [];
+    const kept = volumes.length > 0 && (await succeeded(this.#paths(worker)));
+    // One that one worker has at a time stays whatever became of the job.
+    const needed = kept || volumes.some(({ mode }) => mode === 'exclusive');
+    const written = needed && (await flushVolumes(driver, worker.name));
     await driver.destroy(worker.name);
+    for (const use of volumes) {
+      await this.#parts.volumes.release(worker.name, use, kept && written);
+    }
   }
 
   async workFiles(worker: WorkerRecord, globs: readonly string[]): Promise<WorkFiles | undefined> {

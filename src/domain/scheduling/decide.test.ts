@@ -160,7 +160,7 @@ test('macOS guests that others run take slots, and are told as the reason', () =
   const shared = host('a', { facts: facts({ macosSlots: { foreign: 1, leaked: false } }) });
   const fleet = view({ pools: [mac], hosts: [shared], queued: jobs });
   assert.equal(decideFleet(fleet).length, 1);
-  const used = { workers: 1, macosVms: 1 };
+  const used = { workers: 1, macosVms: 1, pools: new Map() };
   const spec = specFor(mac, facts());
   assert(spec.fits);
   const fit = hostHasRoom(shared, used, spec.spec);
@@ -396,4 +396,29 @@ test('a roll-out whose workers fail is sent back, with the reason', () => {
     [action?.type, action?.type === 'rollout' && action.verdict.kind],
     ['rollout', 'back'],
   );
+});
+
+test('a host has one worker at a time of a pool with an exclusive volume, and says why', () => {
+  const volumes = [
+    { name: 'ccache', path: 'ccache', mode: 'exclusive', sizeBytes: 2 ** 30 },
+  ] as const;
+  const own = pool('default', { volumes });
+  const hosts = [host('a'), host('b')];
+  const queued = [job('1'), job('2'), job('3')];
+  const made = decideFleet(view({ pools: [own], hosts, queued })).filter(
+    ({ type }) => type === 'create',
+  );
+  assert.deepEqual(made.map((action) => action.type === 'create' && action.hostId).toSorted(), [
+    'a',
+    'b',
+  ]);
+  const workers = [worker('w', own, { state: 'running', goal: 'run' })];
+  const fleet = view({ pools: [own], hosts: [host('a')], queued, workers });
+  assert.deepEqual(decideFleet(fleet), []);
+  assert.match(
+    explainJob(fleet, job('1'), 0).summary,
+    /its volume ccache is in use by another worker/,
+  );
+  const strangers = specFor({ ...own, trust: 'untrusted' }, facts());
+  assert.ok(strangers.fits && strangers.spec.trust === 'untrusted');
 });

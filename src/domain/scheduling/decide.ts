@@ -301,6 +301,7 @@ class Planning {
     const used = this.#usageOf(best.host.id);
     used.workers += 1;
     if (needsMacosSlot(best.spec)) used.macosVms += 1;
+    add(used.pools, pool.name, 1);
     add(this.#live, pool.name, 1);
     if (options.refill !== true) {
       add(this.#preparing, pool.name, 1);
@@ -323,6 +324,7 @@ class Planning {
         const without = {
           workers: used.workers - 1,
           macosVms: used.macosVms - (worker.macosVm ? 1 : 0),
+          pools: used.pools,
         };
         return hostHasRoom(host, without, suits.spec).fits;
       });

@@ -35,7 +35,11 @@ export function explainJob(view: FleetView, job: QueuedJob, ahead: number): Expl
       if (here !== undefined) {
         return { host: host.name, chosen: true, reason: `a worker there is ${here.state}` };
       }
-      const room = hostHasRoom(host, usage.get(host.id) ?? { workers: 0, macosVms: 0 }, suits.spec);
+      const room = hostHasRoom(
+        host,
+        usage.get(host.id) ?? { workers: 0, macosVms: 0, pools: new Map() },
+        suits.spec,
+      );
       if (!room.fits) return { host: host.name, chosen: false, reason: room.reason };
       if (full) return { host: host.name, chosen: false, reason: 'the pool is at its maximum' };
       return { host: host.name, chosen: true, reason: 'it has room; a worker is being made' };

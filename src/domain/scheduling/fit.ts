@@ -40,17 +40,23 @@ export function hostTakesJob(host: HostStatus, { build }: Pick<QueuedJob, 'build
 export interface Usage {
   workers: number;
   macosVms: number;
+  /** Workers of each pool. */
+  readonly pools: Map<string, number>;
 }
 
 export function usageByHost(view: FleetView): Map<string, Usage> {
   const usage = new Map<string, Usage>(
-    view.hosts.map((host) => [host.id, { workers: 0, macosVms: 0 }]),
+    view.hosts.map((host) => [
+      host.id,
+      { workers: 0, macosVms: 0, pools: new Map<string, number>() },
+    ]),
   );
   for (const worker of view.workers) {
     const used = usage.get(worker.hostId);
     if (used === undefined) continue;
     used.workers += 1;
     if (worker.macosVm) used.macosVms += 1;
+    used.pools.set(worker.pool, (used.pools.get(worker.pool) ?? 0) + 1);
   }
   return usage;
 }
@@ -93,6 +99,10 @@ export function hostHasRoom(host: HostStatus, used: Usage, spec: WorkerSpec): Fi
     const others = foreign === 0 ? '' : `, ${foreign} by machines that are not Pomona's`;
     return no(`all its ${capacity.macosVms} macOS VM slots are in use${others}`);
   }
+  const exclusive = spec.volumes?.find(({ mode }) => mode === 'exclusive');
+  if (exclusive !== undefined && (used.pools.get(spec.pool) ?? 0) > 0) {
+    return no(`its volume ${exclusive.name} is in use by another worker of the pool`);
+  }
   return { fits: true };
 }
 
@@ -131,7 +141,11 @@ export function specFor(pool: Pool, facts: HostFacts): Fit<{ spec: WorkerSpec }>
     const detail = fetch?.detail ?? `\`pomona image import ${pool.image} DIR\` there`;
     return no(`it has no image ${pool.image}; ${detail}`);
   }
-  const common = { pool: pool.name, image, limits: pool.limits };
+  const common = {
+    ...{ pool: pool.name, image, limits: pool.limits },
+    ...(pool.trust === 'untrusted' ? { trust: pool.trust } : {}),
+    ...(pool.volumes === undefined || pool.volumes.length === 0 ? {} : { volumes: pool.volumes }),
+  };
   if (pool.kind === 'vm') {
     const vm = chooseDriver('vm', facts.vms, pool.vm);
     if (!vm.fits) return vm;

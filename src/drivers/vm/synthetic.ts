@@ -75,7 +75,7 @@ const FOR_EVER_MS = 2 ** 31 - 1;
 
 class SyntheticVms implements VmDriver {
   readonly name = 'synthetic';
-  readonly capabilities: VmCapabilities = { survivesAgent: false, images: false };
+  readonly capabilities: VmCapabilities = { survivesAgent: false, images: false, volumes: 'none' };
   readonly #world: SyntheticWorld;
   /** Ends what goes on in a VM, by its name. */
   readonly #power = new Map<string, AbortController>();

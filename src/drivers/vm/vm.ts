@@ -66,6 +66,8 @@ export interface VmCapabilities {
   readonly survivesAgent: boolean;
   /** It makes VMs from images; otherwise it pretends to, from any. */
   readonly images: boolean;
+  /** How directories of the host come into guests: as they are, as disks, or not at all. */
+  readonly volumes: 'share' | 'disk' | 'none';
 }
 
 export interface VmInfo {
@@ -88,6 +90,15 @@ export interface VmCloneRequest {
    * they were cloned from does. Absent: a fresh identity.
    */
   readonly identity?: string;
+  readonly volumes?: readonly VmVolume[];
+}
+
+/** What a guest may write to that outlives it. */
+export interface VmVolume {
+  /** The share's name, or the disk's serial number. */
+  readonly name: string;
+  /** A directory of the host, or a raw disk, as the driver's capability says. */
+  readonly path: string;
 }
 
 export interface VmCommand {

@@ -13,6 +13,7 @@ import {
   labelSchema,
   limitsSchema,
   nameSchema,
+  volumeUseSchema,
 } from '../values.ts';
 
 /** What the API takes and gives. Times are wall-clock milliseconds of the controller. */
@@ -141,6 +142,8 @@ export const poolSpecSchema = z
     ready: z.int().min(0).max(10_000).default(0),
     max: z.int().min(1).max(100_000).default(100),
     limits: limitsSchema.default({}),
+    trust: z.enum(['trusted', 'untrusted']).exactOptional(),
+    volumes: z.array(volumeUseSchema).max(16).readonly().exactOptional(),
     retries: z.int().min(0).max(10).default(0),
     defaultTimeoutMs: z.int().min(100).default(3_600_000),
     maxTimeoutMs: z.int().min(100).default(86_400_000),
@@ -152,6 +155,14 @@ export const poolSpecSchema = z
   .refine((pool) => pool.kind !== 'build' || pool.ready === 0, {
     path: ['ready'],
     message: 'expected 0: builds need no workers that wait',
+  })
+  .refine((pool) => pool.kind !== 'build' || pool.volumes === undefined, {
+    path: ['volumes'],
+    message: 'expected none: builds have caches of their own',
+  })
+  .refine(({ volumes = [] }) => new Set(volumes.map(({ name }) => name)).size === volumes.length, {
+    path: ['volumes'],
+    message: 'expected each name once',
   })
   .refine((pool) => pool.kind !== 'vm' || pool.vm !== undefined, {
     path: ['vm'],

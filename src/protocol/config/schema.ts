@@ -25,6 +25,25 @@ const limits = z
     ...(log === undefined ? {} : { logBytes: log }),
   }));
 
+const volume = z
+  .strictObject({
+    name: z.string().describe('Name of the volume'),
+    path: z.string().describe('Where it is in workers: relative to the home, or absolute'),
+    mode: z
+      .enum(['copies', 'exclusive'])
+      .exactOptional()
+      .describe(
+        'copies (default): each worker has a copy, which replaces the volume when its job succeeds; exclusive: one worker of a host at a time has the volume itself',
+      ),
+    size: sizeSchema
+      .exactOptional()
+      .describe('Of the disk that it is in VMs with qemu; default: 64GiB'),
+  })
+  .transform(({ size, ...same }) => ({
+    ...same,
+    ...(size === undefined ? {} : { sizeBytes: size }),
+  }));
+
 export const poolConfigSchema = z
   .strictObject({
     name: nameSchema.describe('Name of the pool'),
@@ -45,6 +64,14 @@ export const poolConfigSchema = z
     ready: z.int().min(0).exactOptional().describe('Booted workers kept waiting; default: 0'),
     max: z.int().min(1).exactOptional().describe('Workers at most; default: 100'),
     limits: limits.exactOptional().describe('Limits of each worker'),
+    trust: z
+      .enum(['trusted', 'untrusted'])
+      .exactOptional()
+      .describe("Whose jobs it runs; untrusted: strangers'; default: trusted"),
+    volumes: z
+      .array(volume)
+      .exactOptional()
+      .describe('What outlives its workers, for caches; each host has its own'),
     retries: z
       .int()
       .min(0)

@@ -67,7 +67,9 @@ export function parallelsDriver({ timeouts }: ParallelsOptions = {}): VmDriverEn
 
 class ParallelsVms extends SshVms implements VmDriver {
   readonly name = 'parallels';
-  readonly capabilities: VmCapabilities = { survivesAgent: true, images: true };
+  readonly capabilities: VmCapabilities = {
+    ...{ survivesAgent: true, images: true, volumes: 'share' },
+  };
   readonly making: VmMaking = {
     install: (request, signal) => this.#install(request, signal),
     show: (name) => this.#show(name),
@@ -130,6 +132,10 @@ class ParallelsVms extends SshVms implements VmDriver {
         // A new card has a new address; where there is none yet, nothing has to go.
         await this.#prlctl.try('set', id, '--device-del', 'net0');
         await this.#prlctl.run('set', id, '--device-add', 'net', '--type', 'shared');
+      }
+      for (const volume of request.volumes ?? []) {
+        const share = ['--shf-host-add', volume.name, '--path', volume.path, '--mode', 'rw'];
+        await this.#prlctl.run('set', id, ...share);
       }
       signal.throwIfAborted();
       await this.#records.put(name, { id, user: request.user ?? DEFAULT_USER });

@@ -1,3 +1,4 @@
+import type { VmVolume } from '../vm.ts';
 import type { Accelerator } from './accelerator.ts';
 import { machineType } from './machine.ts';
 import type { VmFiles, VmSettings } from './vm-files.ts';
@@ -48,6 +49,7 @@ export function qemuArguments(machine: Machine): string[] {
       `if=none,id=disk,file=${escaped(files.disk)},format=qcow2,cache=unsafe,discard=unmap`,
     ],
     ...['-device', 'virtio-blk-pci,drive=disk'],
+    ...(settings.volumes ?? []).flatMap(volumeArguments),
     ...['-netdev', `user,id=net,${forward},hostname=${escaped(identity.hostName)}`],
     ...['-device', `virtio-net-pci,netdev=net,mac=${identity.mac}`],
     ...['-device', 'virtio-rng-pci', '-uuid', identity.uuid],
@@ -58,6 +60,13 @@ export function qemuArguments(machine: Machine): string[] {
     ...fileOption('-initrd', settings.initrd),
     ...fileOption('-append', settings.cmdline),
   ];
+}
+
+/** What outlives the guest is written as a disk is. */
+function volumeArguments({ name, path }: VmVolume, index: number): string[] {
+  const drive = `if=none,id=volume${index},file=${escaped(path)},format=raw,cache=writeback,discard=unmap`;
+  const device = `virtio-blk-pci,drive=volume${index},serial=${escaped(name)}`;
+  return ['-drive', drive, '-device', device];
 }
 
 function screenArguments(screen: string | undefined): string[] {

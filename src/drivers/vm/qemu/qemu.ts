@@ -93,7 +93,9 @@ function accelerator(): Promise<Accelerator> {
 
 class QemuVms extends SshVms implements VmDriver {
   readonly name = 'qemu';
-  readonly capabilities: VmCapabilities = { survivesAgent: true, images: true };
+  readonly capabilities: VmCapabilities = {
+    ...{ survivesAgent: true, images: true, volumes: 'disk' },
+  };
   readonly making: VmMaking = {
     show: (name) => this.#show(name),
     reach: (name, signal) => this.reach(name, signal),
@@ -137,6 +139,7 @@ class QemuVms extends SshVms implements VmDriver {
       cpus: Math.max(1, Math.round(limits.cpus ?? DEFAULT_CPUS)),
       memoryBytes: limits.memoryBytes ?? DEFAULT_MEMORY_BYTES,
       user: request.user ?? DEFAULT_USER,
+      ...(request.volumes === undefined ? {} : { volumes: request.volumes }),
     };
     await removeTree(files.dir);
     try {

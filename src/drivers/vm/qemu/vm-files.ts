@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
+import type { VmVolume } from '../vm.ts';
 
 /**
  * The files of one VM, in a directory of its name:
@@ -52,6 +53,8 @@ export interface VmSettings {
   readonly initrd?: string;
   readonly cmdline?: string;
   readonly user: string;
+  /** Raw disks beside its own. */
+  readonly volumes?: readonly VmVolume[];
   readonly identity: VmIdentity;
 }
 

@@ -22,6 +22,7 @@ import {
   type VmDriver,
   type VmDriverEntry,
   type VmInfo,
+  type VmVolume,
 } from '../vm.ts';
 import { isSlotLimit, NOT_IN_THAT_STATE, TartCommand } from './tart-command.ts';
 
@@ -47,6 +48,7 @@ export interface TartOptions {
 /** What the driver keeps of each machine, beside what Tart does; written last. */
 interface VmRecord {
   readonly user: string;
+  readonly volumes?: readonly VmVolume[];
 }
 
 /**
@@ -68,7 +70,9 @@ export function tartDriver({ timeouts }: TartOptions = {}): VmDriverEntry {
 
 class TartVms extends SshVms implements VmDriver {
   readonly name = 'tart';
-  readonly capabilities: VmCapabilities = { survivesAgent: true, images: true };
+  readonly capabilities: VmCapabilities = {
+    ...{ survivesAgent: true, images: true, volumes: 'share' },
+  };
   readonly making: VmMaking = {
     install: (request, signal) => this.#install(request, signal),
     show: (name) => this.#show(name),
@@ -124,7 +128,8 @@ class TartVms extends SshVms implements VmDriver {
       ];
       if (changes.length > 0) await this.#tart.run('set', name, ...changes);
       signal.throwIfAborted();
-      await this.#records.put(name, { user: request.user ?? DEFAULT_USER });
+      const { user = DEFAULT_USER, volumes = [] } = request;
+      await this.#records.put(name, { user, volumes });
     } catch (error) {
       await this.#remove(name);
       if (!/ENOSPC|No space left/.test((error as Error).message)) throw error;
@@ -242,10 +247,12 @@ class TartVms extends SshVms implements VmDriver {
   }
 
   async #start(name: string, screen = false): Promise<void> {
+    const { volumes = [] } = await this.#records.get(name);
     const output = await this.#records.newRun(name);
     try {
       const quiet = screen ? [] : ['--no-graphics'];
-      const args = ['run', name, ...quiet, '--no-audio', '--no-clipboard'];
+      const shares = volumes.map((volume) => `--dir=${volume.name}:${volume.path}`);
+      const args = ['run', name, ...quiet, '--no-audio', '--no-clipboard', ...shares];
       const child = spawn('tart', args, {
         ...{ detached: true, cwd: '/', stdio: ['ignore', output.fd, output.fd] },
         env: { ...process.env, ...this.#tart.env, [MARK]: this.#bundle(name) },

@@ -1,0 +1,209 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { VolumeUse, WorkerSpec } from '../../domain/worker.ts';
+import { StoreError, type Store, type StoreDriver } from '../../drivers/store/store.ts';
+import { readJson, writeJson } from '../../platform/atomic-file.ts';
+import { limiter } from '../../platform/limiter.ts';
+import { namesIn } from '../../platform/names-in.ts';
+
+interface Parts {
+  readonly stores: Readonly<Record<string, StoreDriver>>;
+  /** `volumes/` is made below it. */
+  readonly dataDir: string;
+}
+
+/** Who uses volumes: a worker by its owned name. */
+interface User {
+  readonly name: string;
+  readonly spec: WorkerSpec;
+}
+
+/** `state/<key>.json`: the newest version of a volume; of an exclusive one, who has it. */
+interface VolumeRecord {
+  readonly version?: string;
+  readonly holder?: string;
+}
+
+/** `uses/<worker>.<volume>.json`: written before a worker has anything of a volume. */
+interface UseRecord {
+  readonly worker: string;
+  readonly key: string;
+  /** What its copy was made from. */
+  readonly version?: string;
+}
+
+/**
+ * Volumes of this host: what workers of a pool leave for those that come after them. There is one for each
+ * pool, name and level of trust, so that nothing an untrusted worker writes is ever seen by a trusted one.
+ * Of a volume of copies each worker has a clone of the newest version, which becomes the newest if its
+ * job succeeded and nobody else's did meanwhile. An exclusive one is a directory that one worker has at
+ * a time. All that lasts is in files; calls may be repeated after a crash.
+ */
+export class Volumes {
+  readonly #parts: Parts;
+  readonly #dir: string;
+  #opened: Promise<Store> | undefined;
+  /** Records are read and written by one at a time. */
+  readonly #inTurn = limiter(1);
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#dir = join(parts.dataDir, 'volumes');
+  }
+
+  /** The directory of a volume for this worker. Throws when another worker has it. */
+  async attach(user: User, use: VolumeUse, signal: AbortSignal): Promise<string> {
+    const key = keyOf(user.spec, use.name);
+    const name = useName(user.name, use.name);
+    if (use.mode === 'exclusive') {
+      await this.#inTurn(async () => {
+        const { holder } = await this.#record(key);
+        if (holder !== undefined && holder !== user.name) {
+          throw new Error(`volume ${use.name} is in use by worker ${holder}`);
+        }
+        await this.#putUse(name, { worker: user.name, key });
+        await this.#putRecord(key, { holder: user.name });
+      });
+      const dir = join(this.#dir, 'live', key);
+      await mkdir(dir, { recursive: true, mode: 0o711 });
+      return dir;
+    }
+    const store = await this.#store();
+    return this.#inTurn(async () => {
+      const { version } = await this.#record(key);
+      await this.#putUse(name, {
+        worker: user.name,
+        key,
+        ...(version === undefined ? {} : { version }),
+      });
+      if (version === undefined) return store.createClone(name);
+      try {
+        return await store.clone(version, name, signal);
+      } catch (error) {
+        if (!(error instanceof StoreError && error.code === 'snapshot_missing')) throw error;
+        // It is a cache: what was lost is made again.
+        await this.#putUse(name, { worker: user.name, key });
+        await this.#putRecord(key, {});
+        return store.createClone(name);
+      }
+    });
+  }
+
+  /** The worker uses it no more. `keep`: what it left becomes the newest version. Idempotent. */
+  release(worker: string, use: VolumeUse, keep: boolean): Promise<void> {
+    return this.#releaseByName(useName(worker, use.name), keep);
+  }
+
+  /** Releases what belongs to none of these workers, and removes versions that nobody needs. */
+  async sweep(known: ReadonlySet<string>): Promise<void> {
+    const uses = await namesIn(join(this.#dir, 'uses'));
+    for (const file of uses) {
+      const use = await readJson<UseRecord>(join(this.#dir, 'uses', file));
+      if (use !== undefined && known.has(use.worker)) continue;
+      await this.#releaseByName(file.slice(0, -'.json'.length), false);
+    }
+    if ((await namesIn(join(this.#dir, 'store'))).length === 0) return;
+    const store = await this.#store();
+    const left = new Set(await namesIn(join(this.#dir, 'uses')));
+    for (const clone of await store.listClones()) {
+      if (!left.has(`${clone}.json`)) await store.deleteClone(clone);
+    }
+    const needed = new Set<string | undefined>();
+    for (const file of await namesIn(join(this.#dir, 'state'))) {
+      needed.add((await readJson<VolumeRecord>(join(this.#dir, 'state', file)))?.version);
+    }
+    for (const snapshot of await store.listSnapshots()) {
+      if (!needed.has(snapshot)) await deleteIfFree(store, snapshot);
+    }
+  }
+
+  #releaseByName(name: string, keep: boolean): Promise<void> {
+    return this.#inTurn(async () => {
+      const path = join(this.#dir, 'uses', `${name}.json`);
+      const use = await readJson<UseRecord>(path);
+      if (use === undefined) return;
+      const record = await this.#record(use.key);
+      if (record.holder !== undefined) {
+        if (record.holder === use.worker) await this.#putRecord(use.key, {});
+      } else if (keep) await this.#keep(name, use, record);
+      else await (await this.#store()).deleteClone(name);
+      await rm(path, { force: true });
+    });
+  }
+
+  async #keep(name: string, use: UseRecord, record: VolumeRecord): Promise<void> {
+    const store = await this.#store();
+    if (!(await store.listClones()).includes(name)) return;
+    if (record.version !== use.version) return store.deleteClone(name);
+    const next = `${use.key}.${randomBytes(6).toString('hex')}`;
+    await store.commit(name, next);
+    await this.#putRecord(use.key, { version: next });
+    if (use.version !== undefined) await deleteIfFree(store, use.version);
+  }
+
+  async #record(key: string): Promise<VolumeRecord> {
+    return (await readJson<VolumeRecord>(join(this.#dir, 'state', `${key}.json`))) ?? {};
+  }
+
+  async #putRecord(key: string, record: VolumeRecord): Promise<void> {
+    await mkdir(join(this.#dir, 'state'), { recursive: true, mode: 0o711 });
+    await writeJson(join(this.#dir, 'state', `${key}.json`), record, { flush: true });
+  }
+
+  async #putUse(name: string, use: UseRecord): Promise<void> {
+    await mkdir(join(this.#dir, 'uses'), { recursive: true, mode: 0o711 });
+    await writeJson(join(this.#dir, 'uses', `${name}.json`), use);
+  }
+
+  #store(): Promise<Store> {
+    this.#opened ??= this.#open();
+    return this.#opened;
+  }
+
+  /** The best that works in that place; which one it was stays. */
+  async #open(): Promise<Store> {
+    const root = join(this.#dir, 'store');
+    await mkdir(root, { recursive: true, mode: 0o711 });
+    const chosen = join(this.#dir, 'store.json');
+    const before = await readJson<{ driver: string }>(chosen);
+    const name = before?.driver ?? (await this.#best(root));
+    const driver = this.#parts.stores[name];
+    if (driver === undefined) throw new Error(`volumes are in a store ${name}, which is not there`);
+    await writeJson(chosen, { driver: name });
+    const store = driver.open(root);
+    await store.recover();
+    return store;
+  }
+
+  async #best(root: string): Promise<string> {
+    const { stores } = this.#parts;
+    for (const driver of Object.values(stores).toSorted((a, b) => b.rank - a.rank)) {
+      if ((await driver.probe(root)).available) return driver.name;
+    }
+    throw new Error('no store for volumes works on this host; `pomona doctor` says why');
+  }
+}
+
+/** Clones of it may rest on it; then it goes another time. */
+async function deleteIfFree(store: Store, snapshot: string): Promise<void> {
+  try {
+    await store.deleteSnapshot(snapshot);
+  } catch (error) {
+    if (!(error instanceof StoreError && error.code === 'in_use')) throw error;
+  }
+}
+
+/** A name that stores take: readable, and another for each pool, volume and level of trust. */
+function keyOf(spec: WorkerSpec, volume: string): string {
+  const { pool } = spec;
+  const trust = spec.trust ?? 'trusted';
+  const hash = createHash('sha256')
+    .update(JSON.stringify([trust, pool, volume]))
+    .digest('hex');
+  return `${trust}-${pool.slice(0, 32)}-${volume.slice(0, 32)}-${hash.slice(0, 12)}`;
+}
+
+function useName(worker: string, volume: string): string {
+  return `${worker}.${volume}`;
+}
