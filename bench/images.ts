@@ -61,11 +61,16 @@ const TOOLS: readonly Tool[] = [
     name: 'pomona',
     needs: POMONA,
     // As on a host that made the image: it is in the store of this machine.
-    prepare:
-      '$POMONA image import d:1 $FIRST --data $OUT/here >&2; $POMONA image import d:2 $SECOND --data $OUT/here >&2',
+    // The keys of test suites among the files are allowed; the search for secrets is measured.
+    prepare: `for n in 1 2; do
+      [ $n = 1 ] && disk=$FIRST || disk=$SECOND
+      $POMONA image import d:$n $disk --data $OUT/here
+      $POMONA image push d:$n file://$OUT/scratch --data $OUT/here --json | grep -o '"id": "[^"]*"' | cut -d'"' -f4 >> $OUT/allowed
+    done >&2
+    rm -rf $OUT/scratch $OUT/here/agent/images/content/*/secrets.json`,
     scripts: {
-      'push 1': '$POMONA image push d:1 file://$STORE --data $OUT/here',
-      'push 2': '$POMONA image push d:2 file://$STORE --data $OUT/here',
+      'push 1': '$POMONA image push d:1 file://$STORE --data $OUT/here --allow @$OUT/allowed',
+      'push 2': '$POMONA image push d:2 file://$STORE --data $OUT/here --allow @$OUT/allowed',
       'pull 1': '$POMONA image pull d:1 file://$STORE --data $OUT/there',
       'pull 2 over 1': '$POMONA image pull d:2 file://$STORE --data $OUT/there',
     },
@@ -129,6 +134,9 @@ const { values } = parseArgs({
   },
 });
 
+/** Files that the second version has and the first has not. */
+const ADDED_MIB = 60;
+
 /** Two disks: one of `gib` GiB with up to `filesGib` of this machine's files, and one changed. */
 async function makeDisks(dir: string, gib: number, filesGib: number): Promise<Disks> {
   const [first, second, mount] = [join(dir, 'v1.img'), join(dir, 'v2.img'), join(dir, 'mnt')];
@@ -147,7 +155,8 @@ async function makeDisks(dir: string, gib: number, filesGib: number): Promise<Di
   );
   await rm(join(mount, '_usr_share/doc'), { recursive: true, force: true });
   await cp('/etc', join(mount, 'etc'), { recursive: true, force: true, filter: isPlain });
-  sh(`head -c ${60 * MIB} /dev/urandom > ${mount}/added`);
+  const modules = fileURLToPath(new URL('../node_modules', import.meta.url));
+  await takeFiles(modules, join(mount, 'added'), ADDED_MIB * MIB);
   if (existsSync(join(mount, '_usr_share/locale'))) {
     await rename(join(mount, '_usr_share/locale'), join(mount, 'moved'));
   }

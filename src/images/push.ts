@@ -21,7 +21,7 @@ import { SecretsError, secretsInImage } from './secrets/secrets-in-image.ts';
 import type { Threads } from './work/threads.ts';
 
 /** Stored bytes that go into one object. */
-const PACK_BYTES = 32 * 2 ** 20;
+const PACK_BYTES = 16 * 2 ** 20;
 /** Chunks compressed by one task. */
 const TASK_CHUNKS = 16;
 /** Packs sent at once; each is in memory. */
@@ -346,8 +346,9 @@ class PackBuilder {
     return offset;
   }
 
+  /** Once: what it was put together from is let go, which would be as much again in memory. */
   build(): Buffer {
-    return Buffer.concat(this.#parts);
+    return Buffer.concat(this.#parts.splice(0));
   }
 }
 

@@ -159,7 +159,10 @@ export class SecretsError extends Error {
   constructor(findings: readonly Finding[]) {
     const lines = findings.map((each) => `  ${each.id}  ${whatIsFound(each)}: ${placeOf(each)}`);
     const shown = lines.slice(0, SHOWN_FINDINGS);
-    const more = lines.length > shown.length ? [`  and ${lines.length - shown.length} more`] : [];
+    const more =
+      lines.length > shown.length
+        ? [`  and ${lines.length - shown.length} more; --json lists all`]
+        : [];
     super(
       [
         `the image holds what looks like ${findings.length === 1 ? 'a secret' : 'secrets'}, and nothing was sent:`,
