@@ -24,6 +24,10 @@ const COMMANDS: Readonly<
     about: 'let new images take over pools, by stages',
     load: () => import('./rollout.ts'),
   },
+  volume: {
+    about: 'list and remove caches of pools on this host',
+    load: () => import('./volume.ts'),
+  },
   image: {
     about: 'import, push, pull and look at images',
     load: () => import('./image/image.ts'),

@@ -167,6 +167,13 @@ for (const [name, kind] of Object.entries(KINDS)) {
         const dir = join(pomona.data, 'agent/volumes');
         assert.deepEqual(await readdir(join(dir, 'uses')), []);
         assert.equal((await readdir(join(dir, 'state'))).length, 3);
+        assert.match((await pomona.run(['volume', 'list'])).out, /copies +ccache +trusted +copies/);
+        assert.match(
+          (await pomona.run(['volume', 'remove', 'copies', 'x'])).err,
+          /there are: copies ccache/,
+        );
+        assert.equal((await pomona.run(['volume', 'remove', 'copies', 'ccache'])).code, 0);
+        assert.equal((await run('copies', 'ls ~/caches/ccache')).out, '');
       },
     );
   });

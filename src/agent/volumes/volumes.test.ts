@@ -94,6 +94,26 @@ test('after a crash what nobody has any more is released, and no version is left
   assert.equal((await store.listSnapshots()).length, 1);
 });
 
+test('a volume is listed, and begun anew when it is forgotten', async (t) => {
+  const { volumes, open } = await fixture(t);
+  const dir = await volumes.attach(user('w-1'), COPIES, NEVER);
+  await writeFile(join(dir, 'kept'), 'x'.repeat(10_000));
+  await volumes.release('w-1', COPIES, true);
+  const own = await volumes.attach(user('w-2', 'own'), EXCLUSIVE, NEVER);
+  await writeFile(join(own, 'half'), '');
+  const [first, second] = await open().list();
+  assert.deepEqual([first?.pool, first?.holder, second?.holder], ['macs', undefined, 'w-2']);
+  assert.ok((first?.bytes ?? 0) >= 10_000);
+  await volumes.attach(user('w-3'), COPIES, NEVER);
+  await open().forget(first?.key ?? '');
+  await assert.rejects(open().forget(second?.key ?? ''), /in use by worker w-2/);
+  await volumes.release('w-3', COPIES, true);
+  assert.deepEqual(await readdir(await volumes.attach(user('w-4'), COPIES, NEVER)), []);
+  await volumes.release('w-2', EXCLUSIVE, false);
+  await open().forget(second?.key ?? '');
+  assert.deepEqual(await readdir(await volumes.attach(user('w-5', 'own'), EXCLUSIVE, NEVER)), []);
+});
+
 test('a version that the store lost is begun anew', async (t) => {
   const { dataDir, volumes } = await fixture(t);
   const dir = await volumes.attach(user('w-1'), COPIES, NEVER);

@@ -1,11 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VolumeUse, WorkerSpec } from '../../domain/worker.ts';
 import { StoreError, type Store, type StoreDriver } from '../../drivers/store/store.ts';
-import { readJson, writeJson } from '../../platform/atomic-file.ts';
+import { isMissing, readJson, writeJson } from '../../platform/atomic-file.ts';
 import { limiter } from '../../platform/limiter.ts';
 import { namesIn } from '../../platform/names-in.ts';
+import { removeTree, treeBytes } from '../../platform/tree.ts';
 
 interface Parts {
   readonly stores: Readonly<Record<string, StoreDriver>>;
@@ -21,8 +22,21 @@ interface User {
 
 /** `state/<key>.json`: the newest version of a volume; of an exclusive one, who has it. */
 interface VolumeRecord {
+  readonly pool: string;
+  readonly name: string;
+  readonly trust: 'trusted' | 'untrusted';
+  readonly mode: VolumeUse['mode'];
   readonly version?: string;
   readonly holder?: string;
+  /** Wall-clock milliseconds at which a worker last had it. */
+  readonly usedAt: number;
+}
+
+/** One volume of this host, for people. */
+export interface VolumeInfo extends Omit<VolumeRecord, 'version'> {
+  readonly key: string;
+  /** At most so many bytes are freed with it. */
+  readonly bytes: number;
 }
 
 /** `uses/<worker>.<volume>.json`: written before a worker has anything of a volume. */
@@ -54,16 +68,16 @@ export class Volumes {
 
   /** The directory of a volume for this worker. Throws when another worker has it. */
   async attach(user: User, use: VolumeUse, signal: AbortSignal): Promise<string> {
-    const key = keyOf(user.spec, use.name);
+    const key = keyOf(user.spec, use);
     const name = useName(user.name, use.name);
     if (use.mode === 'exclusive') {
       await this.#inTurn(async () => {
-        const { holder } = await this.#record(key);
+        const holder = (await this.#find(key))?.holder;
         if (holder !== undefined && holder !== user.name) {
           throw new Error(`volume ${use.name} is in use by worker ${holder}`);
         }
         await this.#putUse(name, { worker: user.name, key });
-        await this.#putRecord(key, { holder: user.name });
+        await this.#putRecord(key, { ...begun(user.spec, use), holder: user.name });
       });
       const dir = join(this.#dir, 'live', key);
       await mkdir(dir, { recursive: true, mode: 0o711 });
@@ -71,7 +85,9 @@ export class Volumes {
     }
     const store = await this.#store();
     return this.#inTurn(async () => {
-      const { version } = await this.#record(key);
+      const record = (await this.#find(key)) ?? begun(user.spec, use);
+      const { version, ...rest } = record;
+      await this.#putRecord(key, { ...record, usedAt: Date.now() });
       await this.#putUse(name, {
         worker: user.name,
         key,
@@ -84,7 +100,7 @@ export class Volumes {
         if (!(error instanceof StoreError && error.code === 'snapshot_missing')) throw error;
         // It is a cache: what was lost is made again.
         await this.#putUse(name, { worker: user.name, key });
-        await this.#putRecord(key, {});
+        await this.#putRecord(key, rest);
         return store.createClone(name);
       }
     });
@@ -123,10 +139,11 @@ export class Volumes {
       const path = join(this.#dir, 'uses', `${name}.json`);
       const use = await readJson<UseRecord>(path);
       if (use === undefined) return;
-      const record = await this.#record(use.key);
-      if (record.holder !== undefined) {
-        if (record.holder === use.worker) await this.#putRecord(use.key, {});
-      } else if (keep) await this.#keep(name, use, record);
+      const record = await this.#find(use.key);
+      if (record?.mode === 'exclusive') {
+        const { holder, ...free } = record;
+        if (holder === use.worker) await this.#putRecord(use.key, free);
+      } else if (keep && record !== undefined) await this.#keep(name, use, record);
       else await (await this.#store()).deleteClone(name);
       await rm(path, { force: true });
     });
@@ -138,12 +155,47 @@ export class Volumes {
     if (record.version !== use.version) return store.deleteClone(name);
     const next = `${use.key}.${randomBytes(6).toString('hex')}`;
     await store.commit(name, next);
-    await this.#putRecord(use.key, { version: next });
+    await this.#putRecord(use.key, { ...record, version: next });
     if (use.version !== undefined) await deleteIfFree(store, use.version);
   }
 
-  async #record(key: string): Promise<VolumeRecord> {
-    return (await readJson<VolumeRecord>(join(this.#dir, 'state', `${key}.json`))) ?? {};
+  /** Those of this host, by pool and name. */
+  async list(): Promise<VolumeInfo[]> {
+    const infos: VolumeInfo[] = [];
+    for (const file of (await namesIn(join(this.#dir, 'state'))).toSorted()) {
+      const key = file.slice(0, -'.json'.length);
+      const record = await this.#find(key);
+      if (record === undefined) continue;
+      const { version, ...rest } = record;
+      infos.push({ ...rest, key, bytes: await this.#bytesOf(key, version) });
+    }
+    return infos;
+  }
+
+  /**
+   * Begins a volume anew for the workers to come; what workers have of it now is dropped with them. Throws
+   * when an exclusive one is in use. Another process may do it than the agent.
+   */
+  async forget(key: string): Promise<void> {
+    const record = await this.#find(key);
+    if (record?.holder !== undefined) {
+      throw new Error(`volume ${record.name} is in use by worker ${record.holder}`);
+    }
+    await rm(join(this.#dir, 'state', `${key}.json`), { force: true });
+    await removeTree(join(this.#dir, 'live', key));
+    if (record?.version !== undefined) await deleteIfFree(await this.#store(), record.version);
+  }
+
+  async #bytesOf(key: string, version: string | undefined): Promise<number> {
+    const live = join(this.#dir, 'live', key);
+    if (await isThere(live)) return treeBytes(live);
+    if (version === undefined) return 0;
+    const store = await this.#store();
+    return (await store.hasSnapshot(version)) ? store.snapshotBytes(version) : 0;
+  }
+
+  #find(key: string): Promise<VolumeRecord | undefined> {
+    return readJson<VolumeRecord>(join(this.#dir, 'state', `${key}.json`));
   }
 
   async #putRecord(key: string, record: VolumeRecord): Promise<void> {
@@ -185,6 +237,20 @@ export class Volumes {
   }
 }
 
+function begun(spec: WorkerSpec, { name, mode }: VolumeUse): VolumeRecord {
+  return { pool: spec.pool, name, trust: spec.trust ?? 'trusted', mode, usedAt: Date.now() };
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
+}
+
 /** Clones of it may rest on it; then it goes another time. */
 async function deleteIfFree(store: Store, snapshot: string): Promise<void> {
   try {
@@ -194,12 +260,12 @@ async function deleteIfFree(store: Store, snapshot: string): Promise<void> {
   }
 }
 
-/** A name that stores take: readable, and another for each pool, volume and level of trust. */
-function keyOf(spec: WorkerSpec, volume: string): string {
+/** A name that stores take: readable, and another for each pool, volume, mode and level of trust. */
+function keyOf(spec: WorkerSpec, { name: volume, mode }: VolumeUse): string {
   const { pool } = spec;
   const trust = spec.trust ?? 'trusted';
   const hash = createHash('sha256')
-    .update(JSON.stringify([trust, pool, volume]))
+    .update(JSON.stringify([trust, pool, volume, mode]))
     .digest('hex');
   return `${trust}-${pool.slice(0, 32)}-${volume.slice(0, 32)}-${hash.slice(0, 12)}`;
 }

@@ -11,6 +11,17 @@ import { CHUNK_BYTES, chunkId, ID_BYTES, isZeroId, ZERO_ID } from '../format/chu
  * their descriptors belong to the whole process. Ids are `ID_BYTES` each, one after the other.
  */
 
+let scratch = Buffer.alloc(0);
+
+/**
+ * Room for what is read, until the next task of this thread: new buffers would pile up until they are
+ * collected.
+ */
+function scratchOf(length: number): Buffer {
+  if (scratch.length < length) scratch = Buffer.allocUnsafeSlow(length);
+  return scratch.subarray(0, length);
+}
+
 /** A chunk of an open file. */
 export interface ChunkAt {
   readonly offset: number;
@@ -28,7 +39,7 @@ export interface ScanTask {
 
 /** The ids of the chunks in a part of a file. Throws when the file ends early. */
 export function scan({ fd, offset, length, copyTo }: ScanTask): Uint8Array {
-  const bytes = Buffer.allocUnsafe(length);
+  const bytes = scratchOf(length);
   readWhole(fd, bytes, offset);
   const ids = Buffer.allocUnsafe(Math.ceil(length / CHUNK_BYTES) * ID_BYTES);
   for (let at = 0; at < length; at += CHUNK_BYTES) {
@@ -55,7 +66,7 @@ export interface SearchTask {
  */
 export function search({ fd, from, to, size }: SearchTask): SecretMatch[] {
   const begin = Math.max(0, from - LONGEST_MATCH);
-  const bytes = Buffer.allocUnsafe(Math.min(size, to + LONGEST_MATCH) - begin);
+  const bytes = scratchOf(Math.min(size, to + LONGEST_MATCH) - begin);
   readWhole(fd, bytes, begin);
   return findSecrets(bytes).map((match) => ({ ...match, at: begin + match.at }));
 }
@@ -80,13 +91,13 @@ const LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 export function compress({ fd, chunks, ids }: CompressTask): Compressed {
   const parts: Buffer[] = [];
   for (const [index, { offset, length }] of chunks.entries()) {
-    const bytes = Buffer.allocUnsafe(length);
+    const bytes = scratchOf(length);
     readWhole(fd, bytes, offset);
     if (!isChunk(bytes, ids, index)) {
       return { data: new Uint8Array(), lengths: [], altered: index };
     }
     const shorter = zstdCompressSync(bytes, LEVEL);
-    parts.push(shorter.length < length ? shorter : bytes);
+    parts.push(shorter.length < length ? shorter : Buffer.from(bytes));
   }
   const data = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
@@ -135,8 +146,8 @@ export interface CheckTask {
 export function check({ fd, size, first, ids }: CheckTask): Uint8Array {
   const count = ids.length / ID_BYTES;
   const start = first * CHUNK_BYTES;
-  const bytes = Buffer.alloc(Math.min(count * CHUNK_BYTES, size - start));
-  readSome(fd, bytes, start);
+  const bytes = scratchOf(Math.min(count * CHUNK_BYTES, size - start));
+  bytes.fill(0, readSome(fd, bytes, start));
   const right = new Uint8Array(count);
   for (let index = 0; index < count; index += 1) {
     const chunk = bytes.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
@@ -159,7 +170,7 @@ export interface CopyTask {
 export function copy({ from, ids, chunks }: CopyTask): Uint8Array {
   const right = new Uint8Array(chunks.length);
   for (const [index, { offset, length, targets }] of chunks.entries()) {
-    const bytes = Buffer.alloc(length);
+    const bytes = scratchOf(length);
     if (readSome(from, bytes, offset) < length || !isChunk(bytes, ids, index)) continue;
     for (const target of targets) writeWhole(target.fd, bytes, target.offset);
     right[index] = 1;

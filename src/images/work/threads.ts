@@ -67,7 +67,7 @@ export class Threads {
       const next = thread === undefined ? undefined : this.#queue.shift();
       if (thread === undefined || next === undefined) return;
       thread.calls.set(next.call.id, next.waiting);
-      thread.worker.postMessage(next.call);
+      thread.worker.postMessage(next.call, transferOf(next.call.argument));
     }
   }
 
@@ -98,4 +98,12 @@ export class Threads {
     this.#threads.push(thread);
     return thread;
   }
+}
+
+/** Data that goes to a thread is the thread's from then on, where nothing else is in its buffer. */
+function transferOf(argument: unknown): ArrayBuffer[] {
+  if (typeof argument !== 'object' || argument === null || !('data' in argument)) return [];
+  const { data } = argument;
+  if (!(data instanceof Uint8Array) || !(data.buffer instanceof ArrayBuffer)) return [];
+  return data.byteLength === data.buffer.byteLength ? [data.buffer] : [];
 }
