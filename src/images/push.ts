@@ -263,7 +263,7 @@ class Push {
         if (this.#failure !== undefined) return;
         try {
           // What is compressed waits in memory until it is sent: go no faster than the remote.
-          while (this.#uploads.size > UPLOADS) await Promise.race(this.#uploads);
+          while (this.#uploads.size >= UPLOADS) await Promise.race(this.#uploads);
           await this.#compress(task);
         } catch (error) {
           this.#failure ??= { error };

@@ -58,7 +58,7 @@ describe('vm parallels (fake), in trouble', { skip }, () => {
     await clone();
     await assert.rejects(
       driver.boot(NAME, NEVER),
-      /after 1 s it has no network address: neither Parallels Tools nor the leases tell one/,
+      /after 1 s it has no network address: neither Parallels Tools nor leases nor ARP tell one/,
     );
     assert.deepEqual(await driver.list(NAME), [{ name: NAME, state: 'stopped' }]);
   });

@@ -56,7 +56,7 @@ mkdir -p "$2" && cp -RpP "$1"/. "$2"/
 /** The guest shuts down by itself as soon as it can, where a power button asks a person first. */
 export const SHUT_DOWN = `
 sync
-[ "$(uname -s)" != Darwin ] || nohup sudo -n shutdown -h now >/dev/null 2>&1 &
+[ "$(uname -s)" != Darwin ] || nohup sh -c 'sleep 2; sudo -n shutdown -h now' </dev/null >/dev/null 2>&1 &
 `;
 
 /**

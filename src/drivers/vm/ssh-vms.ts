@@ -39,6 +39,11 @@ export abstract class SshVms {
     await this.mustExist(name);
     const state = await this.stateNow(name);
     if (state !== 'running') throw new VmError('exec_failed', `VM ${name} is ${state}`);
+    return this.accessNow(name);
+  }
+
+  /** The way in, whatever state it is in. Throws `VmError`. */
+  protected async accessNow(name: string): Promise<SshAccess> {
     const access = await this.findAccess(name);
     if (typeof access === 'string') throw new VmError('exec_failed', `VM ${name}: ${access}`);
     return access;

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { shellQuoted, type SshAccess } from '../../../platform/ssh/access.ts';
 import { removeTree } from '../../../platform/tree.ts';
 import type { VmInstallRequest, VmMaking, VmScreen } from '../making.ts';
+import { nameGuest } from '../guest-name.ts';
 import { climb, RUNG_TIMEOUTS_MS, type RungName } from '../ladder.ts';
 import { reportOf } from '../report.ts';
 import { replaceContent, shareOrCopy } from '../share-or-copy.ts';
@@ -154,6 +155,7 @@ class ParallelsVms extends SshVms implements VmDriver {
     try {
       await this.#start(name, record);
       await this.#climb(name, record, signal);
+      await nameGuest(await this.accessNow(name), name, signal);
       await this.markBooted(name);
     } catch (error) {
       await this.stop(name, 0);
@@ -303,7 +305,7 @@ class ParallelsVms extends SshVms implements VmDriver {
   async #accessOf(name: string, { id, user }: VmRecord): Promise<SshAccess | string> {
     const vm = await this.#prlctl.find(id);
     const host = vm === undefined ? undefined : await addressOf(vm);
-    if (host === undefined) return 'neither Parallels Tools nor the leases tell one';
+    if (host === undefined) return 'neither Parallels Tools nor leases nor ARP tell one';
     const keyFile = await this.#key();
     const knownHostsFile = this.#records.knownHostsFile(name);
     return { host, port: SSH_PORT, user, keyFile, knownHostsFile };

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { limiter } from '../../../platform/limiter.ts';
 import { tool, type Ended } from '../../../platform/tool.ts';
+import { arpAddress } from '../arp.ts';
 import { VmError } from '../vm.ts';
 
 /** Sessions that a guest's tools allow at once. */
@@ -69,12 +70,13 @@ export class Prlctl {
   }
 }
 
-/** A guest's address: from its tools, or else from the leases that Parallels gave out. */
+/** A guest's address: from its tools, from the leases that Parallels gave out, or from the host's ARP. */
 export async function addressOf(vm: ParallelsVm, leasesFile = LEASES): Promise<string | undefined> {
   const told = vm.Network?.ipAddresses.find(({ type }) => type === 'ipv4')?.ip;
   const mac = vm.Hardware?.net0?.mac.replaceAll(':', '').toLowerCase();
   if (told !== undefined || mac === undefined) return told;
-  return leaseOf(mac, await readFile(leasesFile, 'utf8').catch(() => ''));
+  const leases = await readFile(leasesFile, 'utf8').catch(() => '');
+  return leaseOf(mac, leases) ?? arpAddress(mac);
 }
 
 /** Lines of leases are `ip="expiry,lease,mac,duid"`; the last of a machine counts. */

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
+import { hostNameOf } from '../guest-name.ts';
 import type { VmVolume } from '../vm.ts';
 
 /**
@@ -66,8 +67,6 @@ export interface VmIdentity {
   readonly hostName: string;
 }
 
-const HOST_NAME_LENGTH = 63;
-
 /**
  * A fresh one, or always the same one of a text. The network address is of the range that QEMU's are
  * of by custom.
@@ -81,9 +80,6 @@ export function newIdentity(name: string, sameFor?: string): VmIdentity {
     mac: `52:54:00:${hex(0, 1)}:${hex(1, 2)}:${hex(2, 3)}`,
     uuid: `${hex(3, 7)}-${hex(7, 9)}-${version}${hex(12, 13)}-${hex(13, 19)}`,
     serial: hex(19, 27).toUpperCase(),
-    hostName: (sameFor ?? name)
-      .replaceAll(/[^a-z0-9-]/gi, '-')
-      .slice(-HOST_NAME_LENGTH)
-      .replace(/^-+/, ''),
+    hostName: hostNameOf(sameFor ?? name),
   };
 }

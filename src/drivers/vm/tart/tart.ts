@@ -9,6 +9,7 @@ import type { SshAccess } from '../../../platform/ssh/access.ts';
 import { namesIn } from '../../../platform/names-in.ts';
 import { removeTree } from '../../../platform/tree.ts';
 import type { VmInstallRequest, VmMaking, VmScreen } from '../making.ts';
+import { nameGuest } from '../guest-name.ts';
 import { climb, RUNG_TIMEOUTS_MS, type RungName } from '../ladder.ts';
 import { authorizeScript, climbBySsh, guestKey } from '../ssh-guest.ts';
 import { reportOf } from '../report.ts';
@@ -144,6 +145,7 @@ class TartVms extends SshVms implements VmDriver {
     try {
       if ((await this.#identity(name)) === undefined) await this.#start(name);
       await this.#climb(name, record, signal);
+      await nameGuest(await this.accessNow(name), name, signal);
       await this.markBooted(name);
     } catch (error) {
       const printed = await this.#records.printed(name);
