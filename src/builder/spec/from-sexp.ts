@@ -3,6 +3,7 @@ import { readSexp, type Sexp, type SexpList } from './sexp-read.ts';
 import { Positions, SpecError, type Position } from './source.ts';
 import { MACHINE_FIELDS, machineField } from './machine.ts';
 import {
+  OPERATIONS,
   defaultSecretTarget,
   type Machine,
   type NestedBuild,
@@ -10,11 +11,6 @@ import {
   type Spec,
   type User,
 } from './spec.ts';
-
-const OPERATIONS = [
-  ...(['comment', 'workdir', 'shell', 'user', 'env', 'run', 'copy'] as const),
-  ...(['manual', 'finalize'] as const),
-];
 
 /** Reads a spec as OBuilder writes it. Throws `SpecError`. */
 export function specFromSexp(

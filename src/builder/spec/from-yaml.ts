@@ -12,6 +12,7 @@ import { nearest } from '../../domain/nearest.ts';
 import { Positions, SpecError, type Position } from './source.ts';
 import { MACHINE_FIELDS, machineField } from './machine.ts';
 import {
+  OPERATIONS,
   defaultSecretTarget,
   type Machine,
   type NestedBuild,
@@ -19,11 +20,6 @@ import {
   type Spec,
   type User,
 } from './spec.ts';
-
-const STEPS = [
-  ...(['comment', 'workdir', 'shell', 'user', 'env', 'run', 'copy'] as const),
-  ...(['manual', 'finalize'] as const),
-];
 
 /** Reads a spec written as YAML: `builds`, `from`, `steps`. Throws `SpecError`. */
 export function specFromYaml(
@@ -97,12 +93,12 @@ class FromYaml {
     if (isScalar(node) && node.value === 'finalize') {
       return [this.#mark<Op>({ op: 'finalize', paths: [] }, node)];
     }
-    const fields = this.#fields(node, STEPS, 'a step such as `run: make`');
+    const fields = this.#fields(node, OPERATIONS, 'a step such as `run: make`');
     const [only, ...more] = [...fields];
     if (only === undefined || more.length > 0) {
       throw this.#error(
         node,
-        `expected one of ${STEPS.join(', ')} in each step, each with its "-"`,
+        `expected one of ${OPERATIONS.join(', ')} in each step, each with its "-"`,
       );
     }
     const [name, { value }] = only;
@@ -114,7 +110,7 @@ class FromYaml {
     return [this.#mark(this.#op(name, value), node)];
   }
 
-  #op(name: Exclude<(typeof STEPS)[number], 'env'>, value: Node): Op {
+  #op(name: Exclude<(typeof OPERATIONS)[number], 'env'>, value: Node): Op {
     switch (name) {
       case 'comment':
         return { op: 'comment', text: this.#text(value, 'a text') };

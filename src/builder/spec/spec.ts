@@ -78,6 +78,12 @@ export interface FinalizeOp {
   readonly paths: readonly string[];
 }
 
+/** Every operation, in the order in which people are told of them. */
+export const OPERATIONS = [
+  ...(['comment', 'workdir', 'shell', 'user', 'env', 'run', 'copy'] as const),
+  ...(['manual', 'finalize'] as const),
+];
+
 /** What makes a result of its own, as other operations do not. */
 export type StepOp = RunOp | CopyOp | ManualOp | FinalizeOp;
 
