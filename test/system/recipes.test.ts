@@ -190,6 +190,25 @@ describe('recipes of virtual machines, by tart (fake)', { skip: noFakeVms() }, (
     assert.equal(await endOf(child), 0);
   });
 
+  test('a machine that a person switched off is started again for the person', async () => {
+    const file = await recipe('off.yaml', 'manual: Restart it');
+    const [child, { machine }] = await paused('off', file);
+    const runs = () =>
+      findProcesses({ environment: `POMONA_TART_VM=${join(machinesDir(), machine)}` });
+    for (const pid of await runs()) process.kill(pid, 'SIGUSR2');
+    await until('it is off', async () => (await runs()).length === 0);
+    await pomona.run(['image', 'resume', 'off']);
+    await until('it is told, and runs again', async () => {
+      const [pause] = await pomona.json<ImagePause[]>(['image', 'paused']);
+      return /switched off/.test(pause?.problem ?? '') && (await runs()).length === 1;
+    });
+    await until('it is done', async () => {
+      await pomona.run(['image', 'resume', 'off']);
+      return child.exitCode !== null;
+    });
+    assert.equal(child.exitCode, 0);
+  });
+
   test('a build that is killed in a step leaves no machine once the next has begun', async () => {
     const file = await recipe('killed.yaml', 'run: echo started; sleep 600');
     const child = pomona.spawn(['image', 'build', 'killed', file]);

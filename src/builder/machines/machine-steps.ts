@@ -7,7 +7,13 @@ import { BuildError } from '../build-error.ts';
 import type { CacheLease, Caches } from '../caches.ts';
 import { copyInto } from '../copy/copy-into.ts';
 import type { StepEnd } from '../execute.ts';
-import { defaultSecretTarget, type FinalizeOp, type Machine, type ManualOp } from '../spec/spec.ts';
+import {
+  defaultSecretTarget,
+  type CacheUse,
+  type FinalizeOp,
+  type Machine,
+  type ManualOp,
+} from '../spec/spec.ts';
 import { cloneName } from '../state/snapshot-ids.ts';
 import { joined, type StepContext } from '../step-context.ts';
 import type { CopyOrder, RunOrder, StepOrder } from '../step-order.ts';
@@ -65,9 +71,12 @@ export class MachineSteps {
     return this.#inMachine(order, dir, async (guest) => {
       const { op, context, log, signal, secrets } = order;
       const own = join(this.#parts.stateDir, 'tmp', cloneName(order.id));
-      const caches = await this.#cachesFor(order);
+      const caches: CacheInGuest[] = [];
       try {
         await removeTree(own);
+        for (const [number, use] of op.caches.entries()) {
+          caches.push(await this.#lease(order, use, number));
+        }
         for (const { target, lease } of caches) await guest.copyIn(lease.dir, target, signal);
         const given = new Map(op.secrets.map(({ id }) => [id, secrets.get(id) ?? Buffer.alloc(0)]));
         const secretsDir = await placeSecrets(guest, order, given, own);
@@ -281,6 +290,8 @@ export class MachineSteps {
       signal.throwIfAborted();
       problem = await matter();
       if (problem === undefined) return;
+      // Setting a system up may have switched it off.
+      await asBuildError(driver.making.show(this.#name(order)));
     }
   }
 
@@ -316,17 +327,17 @@ export class MachineSteps {
     return machineName(this.#parts.stateDir, id);
   }
 
-  async #cachesFor(order: RunOrder): Promise<{ target: string; lease: CacheLease }[]> {
-    const { op, context, trust, signal, id } = order;
-    const caches: { target: string; lease: CacheLease }[] = [];
-    for (const [number, cache] of op.caches.entries()) {
-      const clone = `${cloneName(id)}-cache-${number}`;
-      const options = { trust, readOnly: false, cloneName: clone };
-      const lease = await this.#parts.caches.lease(cache.id, options, signal);
-      caches.push({ target: joined(context.workdir, cache.target), lease });
-    }
-    return caches;
+  async #lease(order: RunOrder, cache: CacheUse, number: number): Promise<CacheInGuest> {
+    const { context, trust, signal, id } = order;
+    const options = { trust, readOnly: false, cloneName: `${cloneName(id)}-cache-${number}` };
+    const lease = await this.#parts.caches.lease(cache.id, options, signal);
+    return { target: joined(context.workdir, cache.target), lease };
   }
+}
+
+interface CacheInGuest {
+  readonly target: string;
+  readonly lease: CacheLease;
 }
 
 async function untilNone(
@@ -341,7 +352,7 @@ async function untilNone(
 /** What steps leave in caches is copied out of the guest, as it was copied in: a guest's disk is one. */
 async function keepCaches(
   guest: Guest,
-  caches: { readonly target: string; readonly lease: CacheLease }[],
+  caches: CacheInGuest[],
   signal: AbortSignal,
 ): Promise<void> {
   for (const { target, lease } of caches.splice(0)) {
