@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,7 +29,7 @@ export interface FakeMac {
 export function fakeTart(): FakeMac {
   const config = { version: 1, os: 'darwin', arch: 'arm64', cpuCount: 4, memorySize: 2 ** 33 };
   return fakeMac('tart', 'FAKE_TART', {
-    'config.json': JSON.stringify({ ...config, macAddress: '5e:00:00:00:00:01' }),
+    'config.json': JSON.stringify({ ...config, macAddress: `5e:00:00:${octets(':')}` }),
     'disk.img': 'the disk',
     'nvram.bin': 'settings',
     'state.vzvmsave': 'suspended',
@@ -37,10 +38,15 @@ export function fakeTart(): FakeMac {
 
 export function fakeParallels(): FakeMac {
   return fakeMac('parallels', 'FAKE_PARALLELS', {
-    'config.pvs': JSON.stringify({ name: 'macOS 15', mac: '001C42000001' }),
+    'config.pvs': JSON.stringify({ name: 'macOS 15', mac: `001C42${octets('').toUpperCase()}` }),
     'disk0.img': 'the disk',
     'macid.bin': 'identity',
   });
+}
+
+/** Machines that keep the address of their image have one of their own in each test file. */
+function octets(separator: string): string {
+  return [...randomBytes(3)].map((byte) => byte.toString(16).padStart(2, '0')).join(separator);
 }
 
 function fakeMac(

@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeFileAtomic } from '../platform/atomic-file.ts';
+import { isMissing, writeFileAtomic } from '../platform/atomic-file.ts';
 import { limiter } from '../platform/limiter.ts';
+import { namesIn } from '../platform/names-in.ts';
 import { removeTree } from '../platform/tree.ts';
 import { ChunkTable } from './chunk-table.ts';
 import { bytesOf, chunksOf, idOf, lengthOf, offsetOf, type FileChunk } from './chunks.ts';
@@ -28,6 +29,8 @@ const TASK_CHUNKS = 16;
 const UPLOADS = 3;
 /** Images whose chunks are looked up: those of the same name first, then the newest. */
 const KNOWN_IMAGES = 32;
+/** Times that what a push sent is written down, when others remove the place for it. */
+const ADD_TRIES = 5;
 
 export interface Pushed {
   readonly digest: string;
@@ -159,22 +162,38 @@ class Journal {
   }
 
   async placements(): Promise<Placement[]> {
-    await mkdir(this.#dir, { recursive: true });
     const placements: Placement[] = [];
-    for (const file of await readdir(this.#dir)) {
-      if (/^[0-9a-f]{32}$/.test(file)) {
+    for (const file of await namesIn(this.#dir)) {
+      if (!/^[0-9a-f]{32}$/.test(file)) continue;
+      try {
         placements.push(decodePlacement(await readFile(join(this.#dir, file))));
+      } catch (error) {
+        if (!isMissing(error)) throw error;
       }
     }
     return placements;
   }
 
+  /** Another push of the same image to the same remote may have ended, and removed it all. */
   async add(pack: string, chunks: ChunkTable): Promise<void> {
-    await writeFileAtomic(join(this.#dir, pack), encodePlacement({ packs: [pack], chunks }));
+    const content = encodePlacement({ packs: [pack], chunks });
+    for (let tries = 1; ; tries += 1) {
+      await mkdir(this.#dir, { recursive: true });
+      try {
+        return await writeFileAtomic(join(this.#dir, pack), content);
+      } catch (error) {
+        if (tries >= ADD_TRIES || !isMissing(error)) throw error;
+      }
+    }
   }
 
-  remove(): Promise<void> {
-    return removeTree(this.#dir);
+  async remove(): Promise<void> {
+    try {
+      await removeTree(this.#dir);
+    } catch (error) {
+      // Another push writes to it at this moment; it is the other's to remove.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY') throw error;
+    }
   }
 }
 

@@ -310,6 +310,21 @@ test('pushes and gc that race leave every tag whole', async () => {
   await collecting;
 });
 
+test('one host may push one image by several names at once', async () => {
+  const places = await imagePlaces();
+  const { first } = await twoDisks(places);
+  const { digest } = await importImage(places.here, threads, v1, first);
+  for (let round = 0; round < 4; round += 1) {
+    const tags = ['a', 'b', 'c'].map((name) => ({ name, tag: String(round) }));
+    await Promise.all(
+      tags.map((name) => pushImage(places.here, threads, digest, places.repository, name)),
+    );
+    for (const name of tags) await places.repository.deleteTag(name);
+    await collectGarbage(places.repository);
+    await collectGarbage(places.repository);
+  }
+});
+
 test('two hosts that push one tag leave one of the two images, whole', async () => {
   const places = await imagePlaces();
   const { first, second } = await twoDisks(places);

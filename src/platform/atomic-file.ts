@@ -1,15 +1,19 @@
 import { open, readFile, rename, rm } from 'node:fs/promises';
 
+/** So that writes of one path at the same moment have names of their own. */
+let written = 0;
+
 /**
  * Writes a file whole or not at all: under a temporary name beside it, flushed, then renamed. A
- * reader sees the old content or the new, also after a crash.
+ * reader sees the old content or the new, also after a crash; of several at once the last one stays.
  */
 export async function writeFileAtomic(
   path: string,
   content: string | Uint8Array,
   options: { mode?: number; flush?: boolean } = {},
 ): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
+  written += 1;
+  const temporary = `${path}.${process.pid}-${written}.tmp`;
   try {
     const file = await open(temporary, 'w', options.mode ?? 0o600);
     try {

@@ -8,6 +8,8 @@ import type { VmMaking } from '../../src/drivers/vm/making.ts';
 import type { VmDriver } from '../../src/drivers/vm/vm.ts';
 import { IMAGE, NAME, NEVER, OWNED, vmError, type TestHost } from './vm-suite.ts';
 
+const REACH_MS = 120_000;
+
 /** A host whose driver makes images. */
 export interface MakingHost extends TestHost {
   /** A person sets up what was installed. Absent where nothing can be installed. */
@@ -52,7 +54,13 @@ export function vmMakingContract(makeHost: (dir: string) => MakingHost): void {
     return said;
   }
   async function untilReached(name: string): Promise<void> {
-    while ((await making.reach(name, NEVER)) !== undefined) await sleep(100);
+    const deadline = performance.now() + REACH_MS;
+    for (;;) {
+      const matter = await making.reach(name, NEVER);
+      if (matter === undefined) return;
+      assert.ok(performance.now() < deadline, matter);
+      await sleep(100);
+    }
   }
 
   test('what was done in a VM is there in those that are cloned after it was saved', async () => {
