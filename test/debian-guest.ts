@@ -16,6 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { qemuDriver } from '../src/drivers/vm/qemu/qemu.ts';
 import { staticBusybox } from './contract/root-file-system.ts';
 
 const KERNEL = 'linux-image-cloud-amd64';
@@ -67,6 +68,13 @@ export function debianGuest(): { readonly dir: string } | { readonly none: strin
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
+}
+
+/** Why QEMU cannot run that guest here; false when it can. */
+export async function noQemuFor(guest: ReturnType<typeof debianGuest>): Promise<string | false> {
+  if ('none' in guest) return guest.none;
+  const { available, detail } = await qemuDriver().probe();
+  return available ? false : detail;
 }
 
 /** Returns the paths of the modules. */

@@ -24,6 +24,7 @@ import type { SshAccess } from '../platform/ssh/access.ts';
  * | result.json    | keeper     | the command ended, no process of it is left, the log is complete |
  * | delivered.json | agent      | log and artifacts reached the controller; the final report       |
  * | destroy.json   | agent      | the worker is being removed; no keeper may start anything        |
+ * | written.json   | agent      | the guest wrote all to its volumes and was shut down             |
  * | artifacts.json | agent      | globs of the files to bring back                                 |
  * | source.tgz     | agent      | the job's source, complete before order.json                     |
  */
@@ -41,6 +42,7 @@ export function workerPaths(dir: string) {
     destroy: join(dir, 'destroy.json'),
     source: join(dir, 'source.tgz'),
     environment: join(dir, 'environment.json'),
+    written: join(dir, 'written.json'),
     artifacts: join(dir, 'artifacts.json'),
     tmp: join(dir, 'tmp'),
   } as const;

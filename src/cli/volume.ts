@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { Volumes, type VolumeInfo } from '../agent/volumes/volumes.ts';
 import { STORE_DRIVERS } from '../drivers/store/drivers.ts';
 import { agentDirOf, withImages, type ImageOptions } from './image/places.ts';
@@ -16,7 +16,12 @@ export function command(): Command {
   withImages(volume.command('list')).description('list volumes').action(list);
   withImages(volume.command('remove <pool> <name>'))
     .description('begin a volume anew, for the workers to come')
-    .option('--trust <level>', 'only that of trusted or of untrusted pools (default: both)')
+    .addOption(
+      new Option(
+        '--trust <level>',
+        'only that of trusted or of untrusted pools (default: both)',
+      ).choices(['trusted', 'untrusted']),
+    )
     .addHelpText(
       'after',
       `

@@ -3,6 +3,7 @@ import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { isMissing, readJson, writeFileAtomic, writeJson } from '../platform/atomic-file.ts';
+import { isThere } from '../platform/is-there.ts';
 import { namesIn } from '../platform/names-in.ts';
 import { removeTree } from '../platform/tree.ts';
 import { decodeManifest, encodeManifest, imageDigest, type Manifest } from './format/manifest.ts';
@@ -83,7 +84,7 @@ export class LocalImages {
   }
 
   async has(digest: string): Promise<boolean> {
-    return exists(join(this.contentDir(digest), 'manifest'));
+    return isThere(join(this.contentDir(digest), 'manifest'));
   }
 
   async manifest(digest: string): Promise<Manifest> {
@@ -164,7 +165,7 @@ export class LocalImages {
   }
 
   async wasPulled(digest: string): Promise<boolean> {
-    return exists(join(this.contentDir(digest), 'pulled.json'));
+    return isThere(join(this.contentDir(digest), 'pulled.json'));
   }
 
   /** Remembers that it is used now. */
@@ -201,15 +202,5 @@ function isAlive(pid: number): boolean {
     return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (isMissing(error)) return false;
-    throw error;
   }
 }

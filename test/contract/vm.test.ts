@@ -8,7 +8,7 @@ import { parallelsDriver } from '../../src/drivers/vm/parallels/parallels.ts';
 import { qemuDriver } from '../../src/drivers/vm/qemu/qemu.ts';
 import { calmWorld, syntheticDriver, type SyntheticWorld } from '../../src/drivers/vm/synthetic.ts';
 import { tartDriver } from '../../src/drivers/vm/tart/tart.ts';
-import { debianGuest } from '../debian-guest.ts';
+import { debianGuest, noQemuFor } from '../debian-guest.ts';
 import { fakeParallels, fakeTart, noFakeVms, type FakeMac } from '../fake-vms.ts';
 import { VirtualTime } from '../virtual-time.ts';
 import { vmMakingContract, type MakingHost } from './vm-making-suite.ts';
@@ -35,12 +35,7 @@ function syntheticHost(changes: Partial<SyntheticWorld> = {}) {
 }
 
 const guest = debianGuest();
-const noQemu =
-  'none' in guest
-    ? guest.none
-    : await qemuDriver()
-        .probe()
-        .then(({ available, detail }) => (available ? false : detail));
+const noQemu = await noQemuFor(guest);
 
 /** Real machines, of a guest made here. */
 function qemuHost(dir: string): MakingHost {

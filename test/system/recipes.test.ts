@@ -5,8 +5,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import type { ImagePause } from '../../src/images/pauses.ts';
-import { qemuDriver } from '../../src/drivers/vm/qemu/qemu.ts';
-import { debianGuest } from '../debian-guest.ts';
+import { debianGuest, noQemuFor } from '../debian-guest.ts';
 import { fakeTart, noFakeVms } from '../fake-vms.ts';
 import { findProcesses } from '../../src/platform/process-table.ts';
 import { Pomona, kill, until } from './pomona.ts';
@@ -109,6 +108,14 @@ describe('recipes of virtual machines, by tart (fake)', { skip: noFakeVms() }, (
     const home = await homeOf('secret');
     assert.equal(await readFile(join(home, 'size'), 'utf8'), '17\n17\n');
     assert.doesNotMatch(await readFile(join(home, 'left'), 'utf8'), /token/);
+  });
+
+  test('a secret whose name is a path is refused', async () => {
+    await writeFile(join(dir, 'token'), 'very-secret-token');
+    const file = await recipe('odd.yaml', 'run: { secrets: ["../../token"], shell: "true" }');
+    const refused = await build('odd', file, '--secret', `../../token=${join(dir, 'token')}`);
+    assert.equal(refused.code, 1);
+    assert.match(refused.err, /secret \.\.\/\.\.\/token would be a file of that name/);
   });
 
   test('a cache goes from a build to the next, and is not in the image', async () => {
@@ -312,12 +319,7 @@ teams:
 });
 
 const guest = debianGuest();
-const noQemu =
-  'none' in guest
-    ? guest.none
-    : await qemuDriver()
-        .probe()
-        .then(({ available, detail }) => (available ? false : detail));
+const noQemu = await noQemuFor(guest);
 
 test('a recipe of a real machine is followed by QEMU', { skip: noQemu }, async (t) => {
   const pomona = await Pomona.make();

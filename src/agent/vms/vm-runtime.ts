@@ -4,7 +4,8 @@ import { ownedPrefix } from '../../domain/ids.ts';
 import type { JobOrder } from '../../domain/job.ts';
 import type { WorkerState } from '../../domain/worker.ts';
 import { VmError, type VmDriver, type VmDriverEntry, type VmVolume } from '../../drivers/vm/vm.ts';
-import { readJson } from '../../platform/atomic-file.ts';
+import { readJson, writeJson } from '../../platform/atomic-file.ts';
+import { isThere } from '../../platform/is-there.ts';
 import type { Logger } from '../../platform/logger.ts';
 import type { Images } from '../images.ts';
 import type { KeeperProgram } from '../keeper/control.ts';
@@ -109,7 +110,11 @@ export class VmRuntime implements WorkerRuntime {
     const kept = volumes.length > 0 && (await succeeded(this.#paths(worker)));
     // One that one worker has at a time stays whatever became of the job.
     const needed = kept || volumes.some(({ mode }) => mode === 'exclusive');
-    const written = needed && (await flushVolumes(driver, worker.name));
+    const paths = this.#paths(worker);
+    // What was written before a crash of ours is written, although its machine is gone by now.
+    const written =
+      needed && ((await isThere(paths.written)) || (await flushVolumes(driver, worker.name)));
+    if (written) await writeJson(paths.written, {});
     await driver.destroy(worker.name);
     for (const use of volumes) {
       await this.#parts.volumes.release(worker.name, use, kept && written);

@@ -45,7 +45,7 @@ test('of two that had a copy of one version, the first that succeeds makes the n
   assert.equal(await readFile(join(dir, 'by'), 'utf8'), 'w-2');
 });
 
-test('pools, volumes and levels of trust have nothing in common', async (t) => {
+test('pools, volumes, levels of trust and kinds of workers have nothing in common', async (t) => {
   const { volumes } = await fixture(t);
   const first = await volumes.attach(user('w-1', 'a.b'), COPIES, NEVER);
   await writeFile(join(first, 'secret'), '');
@@ -55,6 +55,8 @@ test('pools, volumes and levels of trust have nothing in common', async (t) => {
     [user('w-3', 'a.b'), { ...COPIES, name: 'other' }],
     [user('w-4', 'a.b', { trust: 'untrusted' }), COPIES],
     [user('w-5', 'a.b', { trust: 'untrusted' }), EXCLUSIVE],
+    [user('w-6', 'a.b', { kind: 'vm', vm: 'qemu' } as Partial<WorkerSpec>), COPIES],
+    [user('w-7', 'a.b', { kind: 'vm', vm: 'tart' } as Partial<WorkerSpec>), COPIES],
   ] as const) {
     assert.deepEqual(await readdir(await volumes.attach(who, use, NEVER)), [], who.name);
   }
@@ -91,6 +93,19 @@ test('after a crash what nobody has any more is released, and no version is left
   assert.equal((await store.listSnapshots()).length, 1);
   await later.attach(user('w-5', 'own'), { ...EXCLUSIVE, name: 'x' }, NEVER);
   await later.release('w-3', COPIES, true);
+  assert.equal((await store.listSnapshots()).length, 1);
+});
+
+test('a version stays as long as a copy that was made from it is in use, and then goes', async (t) => {
+  const { dataDir, volumes } = await fixture(t);
+  await volumes.attach(user('w-1'), COPIES, NEVER);
+  await volumes.release('w-1', COPIES, true);
+  await volumes.attach(user('w-2'), COPIES, NEVER);
+  await volumes.attach(user('w-3'), COPIES, NEVER);
+  const store = copyDriver.open(join(dataDir, 'volumes/store'));
+  await volumes.release('w-2', COPIES, true);
+  assert.equal((await store.listSnapshots()).length, 2);
+  await volumes.release('w-3', COPIES, false);
   assert.equal((await store.listSnapshots()).length, 1);
 });
 

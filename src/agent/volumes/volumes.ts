@@ -1,9 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VolumeUse, WorkerSpec } from '../../domain/worker.ts';
 import { StoreError, type Store, type StoreDriver } from '../../drivers/store/store.ts';
-import { isMissing, readJson, writeJson } from '../../platform/atomic-file.ts';
+import { readJson, writeJson } from '../../platform/atomic-file.ts';
+import { isThere } from '../../platform/is-there.ts';
 import { limiter } from '../../platform/limiter.ts';
 import { namesIn } from '../../platform/names-in.ts';
 import { removeTree, treeBytes } from '../../platform/tree.ts';
@@ -84,26 +85,27 @@ export class Volumes {
       return dir;
     }
     const store = await this.#store();
-    return this.#inTurn(async () => {
+    // From here on the version stays until the use is over.
+    const { version } = await this.#inTurn(async () => {
       const record = (await this.#find(key)) ?? begun(user.spec, use);
-      const { version, ...rest } = record;
+      const now = record.version === undefined ? {} : { version: record.version };
+      await this.#putUse(name, { worker: user.name, key, ...now });
       await this.#putRecord(key, { ...record, usedAt: Date.now() });
-      await this.#putUse(name, {
-        worker: user.name,
-        key,
-        ...(version === undefined ? {} : { version }),
-      });
-      if (version === undefined) return store.createClone(name);
-      try {
-        return await store.clone(version, name, signal);
-      } catch (error) {
-        if (!(error instanceof StoreError && error.code === 'snapshot_missing')) throw error;
-        // It is a cache: what was lost is made again.
-        await this.#putUse(name, { worker: user.name, key });
-        await this.#putRecord(key, rest);
-        return store.createClone(name);
-      }
+      return record;
     });
+    if (version === undefined) return store.createClone(name);
+    try {
+      return await store.clone(version, name, signal);
+    } catch (error) {
+      if (!(error instanceof StoreError && error.code === 'snapshot_missing')) throw error;
+    }
+    // It is a cache: what was lost is made again.
+    await this.#inTurn(async () => {
+      const record = await this.#find(key);
+      await this.#putUse(name, { worker: user.name, key });
+      if (record?.version === version) await this.#putRecord(key, begun(user.spec, use));
+    });
+    return store.createClone(name);
   }
 
   /** The worker uses it no more. `keep`: what it left becomes the newest version. Idempotent. */
@@ -125,38 +127,55 @@ export class Volumes {
     for (const clone of await store.listClones()) {
       if (!left.has(`${clone}.json`)) await store.deleteClone(clone);
     }
-    const needed = new Set<string | undefined>();
-    for (const file of await namesIn(join(this.#dir, 'state'))) {
-      needed.add((await readJson<VolumeRecord>(join(this.#dir, 'state', file)))?.version);
-    }
+    const needed = await this.#needed();
     for (const snapshot of await store.listSnapshots()) {
       if (!needed.has(snapshot)) await deleteIfFree(store, snapshot);
     }
   }
 
-  #releaseByName(name: string, keep: boolean): Promise<void> {
-    return this.#inTurn(async () => {
-      const path = join(this.#dir, 'uses', `${name}.json`);
-      const use = await readJson<UseRecord>(path);
-      if (use === undefined) return;
-      const record = await this.#find(use.key);
-      if (record?.mode === 'exclusive') {
-        const { holder, ...free } = record;
-        if (holder === use.worker) await this.#putRecord(use.key, free);
-      } else if (keep && record !== undefined) await this.#keep(name, use, record);
-      else await (await this.#store()).deleteClone(name);
-      await rm(path, { force: true });
-    });
+  async #releaseByName(name: string, keep: boolean): Promise<void> {
+    const path = join(this.#dir, 'uses', `${name}.json`);
+    const use = await readJson<UseRecord>(path);
+    if (use === undefined) return;
+    const kept = await this.#inTurn(() => this.#settle(name, use, keep));
+    if (!kept) await (await this.#store()).deleteClone(name);
+    await rm(path, { force: true });
+    if (use.version !== undefined) await this.#deleteUnlessNeeded(use.version);
   }
 
-  async #keep(name: string, use: UseRecord, record: VolumeRecord): Promise<void> {
+  /** What becomes of a use. False when there may be a copy to be removed. */
+  async #settle(name: string, use: UseRecord, keep: boolean): Promise<boolean> {
+    const record = await this.#find(use.key);
+    if (record?.mode === 'exclusive') {
+      const { holder, ...free } = record;
+      if (holder === use.worker) await this.#putRecord(use.key, free);
+      return true;
+    }
+    if (!keep || record === undefined || record.version !== use.version) return false;
     const store = await this.#store();
-    if (!(await store.listClones()).includes(name)) return;
-    if (record.version !== use.version) return store.deleteClone(name);
-    const next = `${use.key}.${randomBytes(6).toString('hex')}`;
-    await store.commit(name, next);
-    await this.#putRecord(use.key, { ...record, version: next });
-    if (use.version !== undefined) await deleteIfFree(store, use.version);
+    if (!(await store.listClones()).includes(name)) return true;
+    const version = `${use.key}.${randomBytes(6).toString('hex')}`;
+    await store.commit(name, version);
+    await this.#putRecord(use.key, { ...record, version });
+    return true;
+  }
+
+  /** A version is needed as long as it is the newest one, or some worker's copy was made from it. */
+  async #deleteUnlessNeeded(version: string): Promise<void> {
+    if ((await this.#needed()).has(version)) return;
+    await deleteIfFree(await this.#store(), version);
+  }
+
+  async #needed(): Promise<Set<string>> {
+    const needed = new Set<string>();
+    for (const part of ['uses', 'state']) {
+      for (const file of await namesIn(join(this.#dir, part))) {
+        const { version } =
+          (await readJson<{ version?: string }>(join(this.#dir, part, file))) ?? {};
+        if (version !== undefined) needed.add(version);
+      }
+    }
+    return needed;
   }
 
   /** Those of this host, by pool and name. */
@@ -183,7 +202,7 @@ export class Volumes {
     }
     await rm(join(this.#dir, 'state', `${key}.json`), { force: true });
     await removeTree(join(this.#dir, 'live', key));
-    if (record?.version !== undefined) await deleteIfFree(await this.#store(), record.version);
+    if (record?.version !== undefined) await this.#deleteUnlessNeeded(record.version);
   }
 
   async #bytesOf(key: string, version: string | undefined): Promise<number> {
@@ -241,16 +260,6 @@ function begun(spec: WorkerSpec, { name, mode }: VolumeUse): VolumeRecord {
   return { pool: spec.pool, name, trust: spec.trust ?? 'trusted', mode, usedAt: Date.now() };
 }
 
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (isMissing(error)) return false;
-    throw error;
-  }
-}
-
 /** Clones of it may rest on it; then it goes another time. */
 async function deleteIfFree(store: Store, snapshot: string): Promise<void> {
   try {
@@ -260,13 +269,16 @@ async function deleteIfFree(store: Store, snapshot: string): Promise<void> {
   }
 }
 
-/** A name that stores take: readable, and another for each pool, volume, mode and level of trust. */
+/**
+ * A name that stores take: readable, and another for each pool, volume, mode and level of trust. What a
+ * guest wrote to a folder is never taken for a disk: each kind of worker and driver has its own, too.
+ */
 function keyOf(spec: WorkerSpec, { name: volume, mode }: VolumeUse): string {
-  const { pool } = spec;
+  const { pool, kind } = spec;
   const trust = spec.trust ?? 'trusted';
-  const hash = createHash('sha256')
-    .update(JSON.stringify([trust, pool, volume, mode]))
-    .digest('hex');
+  const driver = spec.kind === 'vm' ? spec.vm : '';
+  const identity = JSON.stringify([trust, pool, volume, mode, kind, driver]);
+  const hash = createHash('sha256').update(identity).digest('hex');
   return `${trust}-${pool.slice(0, 32)}-${volume.slice(0, 32)}-${hash.slice(0, 12)}`;
 }
 

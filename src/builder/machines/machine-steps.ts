@@ -1,32 +1,20 @@
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { basename, join, posix } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { VmError } from '../../drivers/vm/vm.ts';
 import { removeTree } from '../../platform/tree.ts';
 import { BuildError } from '../build-error.ts';
-import type { CacheLease, Caches } from '../caches.ts';
+import type { Caches } from '../caches.ts';
 import { copyInto } from '../copy/copy-into.ts';
 import type { StepEnd } from '../execute.ts';
-import {
-  defaultSecretTarget,
-  type CacheUse,
-  type FinalizeOp,
-  type Machine,
-  type ManualOp,
-} from '../spec/spec.ts';
+import { type CacheUse, type FinalizeOp, type Machine, type ManualOp } from '../spec/spec.ts';
 import { cloneName } from '../state/snapshot-ids.ts';
 import { joined, type StepContext } from '../step-context.ts';
 import type { CopyOrder, RunOrder, StepOrder } from '../step-order.ts';
 import { BuildVms, machineName } from './build-vms.ts';
 import { Guest } from './guest.ts';
-import {
-  FINALIZE,
-  FORGET_SECRETS,
-  LINK_SECRET,
-  PUT_FILES,
-  SECRETS_DIR,
-  SHUT_DOWN,
-} from './guest-scripts.ts';
+import { FINALIZE, FORGET_SECRETS, PUT_FILES, SHUT_DOWN } from './guest-scripts.ts';
+import { keepCaches, placeSecrets, type CacheInGuest } from './caches-and-secrets.ts';
 import { MACHINE_DIR, type AskPerson, type MakingDriver, type Machines } from './machines.ts';
 
 /** For a guest to shut down by itself. */
@@ -335,11 +323,6 @@ export class MachineSteps {
   }
 }
 
-interface CacheInGuest {
-  readonly target: string;
-  readonly lease: CacheLease;
-}
-
 async function untilNone(
   matter: () => Promise<string | undefined>,
   signal: AbortSignal,
@@ -347,40 +330,6 @@ async function untilNone(
   while (!signal.aborted && (await matter()) !== undefined) {
     await sleep(CHECK_EVERY_MS, undefined, { signal }).catch(() => undefined);
   }
-}
-
-/** What steps leave in caches is copied out of the guest, as it was copied in: a guest's disk is one. */
-async function keepCaches(
-  guest: Guest,
-  caches: CacheInGuest[],
-  signal: AbortSignal,
-): Promise<void> {
-  for (const { target, lease } of caches.splice(0)) {
-    for (const name of await readdir(lease.dir)) await removeTree(join(lease.dir, name));
-    await guest.copyOut(target, lease.dir, signal);
-    await lease.keep();
-  }
-}
-
-/** Returns where they are, in the memory of the guest; undefined without any. */
-async function placeSecrets(
-  guest: Guest,
-  { op, signal }: RunOrder,
-  values: ReadonlyMap<string, Buffer>,
-  own: string,
-): Promise<string | undefined> {
-  if (op.secrets.length === 0) return undefined;
-  await mkdir(own, { recursive: true, mode: 0o700 });
-  for (const [id, value] of values) await writeFile(join(own, id), value, { mode: 0o444 });
-  const dir = await guest.script(SECRETS_DIR, [], signal);
-  await guest.copyIn(own, dir, signal);
-  for (const { id, target } of op.secrets) {
-    const linked = guest.script(LINK_SECRET, [`${dir}/${id}`, target], signal);
-    // Guests of macOS have no such place; the variable tells where it is.
-    if (target === defaultSecretTarget(id)) await linked.catch(() => undefined);
-    else await linked;
-  }
-  return dir;
 }
 
 function limitsOf({ cpus, memoryBytes }: Machine) {
