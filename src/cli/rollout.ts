@@ -80,15 +80,20 @@ function shareOf(text: string): number {
 function told(options: CommonOptions, rollout: RolloutView): void {
   if (options.json === true) return printJson(rollout);
   process.stdout.write(`${rollout.pool}: ${SAID[rollout.state](rollout)}\n`);
+  if (rollout.hosts > 0 || rollout.state === 'back') return;
+  process.stdout.write(
+    `No host has ${rollout.to} yet; until one has, workers are made from ${rollout.from}\n`,
+  );
 }
 
 async function list(options: CommonOptions): Promise<void> {
   const { items } = await (await clientFor(options)).call('listRollouts', {});
   if (options.json === true) return printJson(items);
   printTable(
-    ['POOL', 'FROM', 'TO', 'STATE', 'SHARE', 'SINCE', 'NEW', 'OLD', 'REASON'],
+    ['POOL', 'FROM', 'TO', 'STATE', 'SHARE', 'HOSTS', 'SINCE', 'NEW', 'OLD', 'REASON'],
     items.map((each) => [
-      ...[each.pool, each.from, each.to, each.state, `${each.share} %`, ago(each.startedAt)],
+      ...[each.pool, each.from, each.to, each.state, `${each.share} %`],
+      ...[String(each.hosts), ago(each.startedAt)],
       ...[tallyText(each.new), tallyText(each.old), each.reason ?? ''],
     ]),
   );

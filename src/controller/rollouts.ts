@@ -1,6 +1,6 @@
 import { EMPTY_IMAGE, type Pool } from '../domain/pool.ts';
 import type { Rollout } from '../domain/rollout.ts';
-import { listHosts } from '../db/queries/hosts.ts';
+import { factsOf, listHosts } from '../db/queries/hosts.ts';
 import { findPool } from '../db/queries/pools.ts';
 import {
   deleteRollout,
@@ -34,9 +34,12 @@ export class Rollouts {
   }
 
   async list(): Promise<RolloutView[]> {
-    return (await rolloutsWithTallies(this.#context.db)).map(([row, rollout]) =>
-      viewOf(row, rollout),
-    );
+    const { db } = this.#context;
+    const images = (await listHosts(db)).map((row) => factsOf(row)?.images ?? []);
+    return (await rolloutsWithTallies(db)).map(([row, rollout]) => {
+      const hosts = images.filter((names) => names.some(({ name }) => name === rollout.to)).length;
+      return viewOf(row, rollout, hosts);
+    });
   }
 
   async start(pool: string, { image, stages, trials }: RolloutOrder): Promise<RolloutView> {
@@ -122,13 +125,13 @@ async function allHosts({ tx, host }: Changes): Promise<void> {
   for (const { id } of await listHosts(tx)) host(id);
 }
 
-function viewOf(row: RolloutRow, rollout: Rollout): RolloutView {
+function viewOf(row: RolloutRow, rollout: Rollout, hosts: number): RolloutView {
   const { pool, from, to, state, stages, stage, trials } = rollout;
   const shares = { running: stages[stage] ?? 0, paused: 0, done: 100, back: 0 };
   return {
     ...{ pool, from, to, state, stages: [...stages], stage, share: shares[state], trials },
     ...(row.reason === null ? {} : { reason: row.reason }),
     ...{ startedAt: row.started_at, updatedAt: row.updated_at },
-    ...{ old: rollout.old, new: rollout.new },
+    ...{ hosts, old: rollout.old, new: rollout.new },
   };
 }

@@ -107,6 +107,10 @@ describe('a new image takes over a pool', () => {
       (await pomona.run(['rollout', 'start', 'none', 'tools:two'])).err,
       /there is no pool none/,
     );
+    const nowhere = await pomona.run(['rollout', 'start', 'tools', 'tools:nowhere']);
+    assert.match(nowhere.out, /No host has tools:nowhere yet/);
+    assert.equal((await job()).out, 'one\n');
+    await move('remove');
     const wrong = await pomona.run(['rollout', 'start', 'tools', 'tools:two', '--stages', '50,10']);
     assert.match(wrong.err, /ascending/);
   });

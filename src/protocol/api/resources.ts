@@ -229,6 +229,8 @@ export const rolloutSchema = z
     reason: z.string().optional(),
     startedAt: z.number(),
     updatedAt: z.number(),
+    /** Hosts that have the new image. */
+    hosts: z.int(),
     old: tallySchema,
     new: tallySchema,
   })
