@@ -17,10 +17,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   agent: ['domain', 'platform', 'protocol', 'images'],
   builder: ['domain', 'platform', 'protocol'],
   controller: ['domain', 'platform', 'protocol', 'db'],
+  simulation: ['domain', 'platform', 'protocol', 'db', 'agent', 'controller'],
 };
 
 /** They take drivers as values, and so know the families' interfaces. */
-const TAKES_DRIVERS: ReadonlySet<string> = new Set(['agent', 'builder', 'images']);
+const TAKES_DRIVERS: ReadonlySet<string> = new Set(['agent', 'builder', 'controller', 'images']);
 
 const FAMILY_INTERFACE = /^drivers\/(?:(\w+)\/\1|vm\/making)\.ts$/;
 

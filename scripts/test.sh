@@ -7,7 +7,8 @@ missing=''
 for pair in bwrap:bubblewrap runc:runc busybox:busybox-static \
   mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs faketime:faketime \
   zsh:zsh fish:fish rsync:rsync strace:strace zfs-fuse:zfs-fuse \
-  podman:podman lz4:lz4 ip:iproute2 qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils sshd:openssh-server; do
+  podman:podman lz4:lz4 ip:iproute2 qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils sshd:openssh-server \
+  buildbot:buildbot buildbot-worker:buildbot-worker; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || missing="$missing ${pair##*:}"
 done
 if [ -n "$missing" ]; then

@@ -5,12 +5,15 @@ import type { TestContext } from 'node:test';
 import { ChangeBus } from '../src/controller/change-bus.ts';
 import type { Context } from '../src/controller/context.ts';
 import { carryOut } from '../src/controller/reconcile/carry-out.ts';
+import { Lease } from '../src/controller/leases.ts';
 import { observe } from '../src/controller/sessions/observe.ts';
 import { migrate } from '../src/db/migrate.ts';
 import { enrolHost } from '../src/db/queries/hosts.ts';
 import { findJob, insertJob, type JobRow } from '../src/db/queries/jobs.ts';
 import { findWorker, liveWorkersOfHost, type WorkerRow } from '../src/db/queries/workers.ts';
-import { openSqlite } from '../src/db/sqlite.ts';
+import { saveLease } from '../src/db/queries/leases.ts';
+import type { Database } from '../src/db/database.ts';
+import { newDatabase } from './database.ts';
 import { newId } from '../src/domain/ids.ts';
 import type { ObservedWorker, WorkerSpec } from '../src/domain/worker.ts';
 import { silentLogger } from '../src/platform/logger.ts';
@@ -19,6 +22,15 @@ const SPEC: WorkerSpec = {
   ...{ kind: 'sandbox', pool: 'default', sandbox: 'process', store: 'copy', limits: {} },
   image: { name: 'empty', digest: `sha256:${'0'.repeat(64)}` },
 };
+
+/** A lease that this controller has for good. */
+export async function heldLease(context: Context, name: string): Promise<Lease> {
+  const lease = new Lease(name, context);
+  const { controllerId: holder } = context;
+  await saveLease(context.db, { name, holder, epoch: 1, expires_at: Number.MAX_SAFE_INTEGER });
+  lease.renewed(1, Infinity);
+  return lease;
+}
 
 /** What the parts of a controller work with, on a real database, with a clock that tests move. */
 export class ControllerFixture {
@@ -29,7 +41,7 @@ export class ControllerFixture {
 
   static async make(t: TestContext): Promise<ControllerFixture> {
     const dir = await mkdtemp(join(tmpdir(), 'pomona-controller-'));
-    const fixture = new ControllerFixture(dir);
+    const fixture = new ControllerFixture(dir, await newDatabase(dir));
     const { db } = fixture.context;
     t.after(async () => {
       await db.close();
@@ -40,14 +52,18 @@ export class ControllerFixture {
     return fixture;
   }
 
-  private constructor(dir: string) {
+  private constructor(dir: string, db: Database) {
     this.dir = dir;
     this.context = {
-      db: openSqlite(join(dir, 'pomona.db')),
-      clock: { now: () => this.time.wall, monotonic: () => this.time.monotonic },
+      db,
+      newId,
+      clock: {
+        ...{ now: () => this.time.wall, monotonic: () => this.time.monotonic },
+        every: () => () => undefined,
+      },
       bus: new ChangeBus(),
       log: silentLogger,
-      fleet: 'f00f00',
+      ...{ fleet: 'f00f00', controllerId: 'c-1' },
     };
   }
 
@@ -87,9 +103,8 @@ export class ControllerFixture {
     return this.reported({ complete: false, workers: [{ epoch: 1, ...worker }] });
   }
 
-  reported(report: Parameters<typeof observe>[3], hostId = this.hostId): Promise<void> {
-    const outcomes = { madeReady: () => undefined, failedToStart: () => undefined };
-    return observe(this.context, outcomes, hostId, report);
+  reported(report: Parameters<typeof observe>[2], hostId = this.hostId): Promise<void> {
+    return observe(this.context, hostId, report);
   }
 
   async jobRow(id: string): Promise<JobRow> {

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { glob } from 'node:fs/promises';
 import { test } from 'node:test';
+import { CI_DRIVERS } from '../src/drivers/ci/drivers.ts';
 import { FETCH_DRIVERS } from '../src/drivers/fetch/drivers.ts';
 import { SANDBOX_DRIVERS } from '../src/drivers/sandbox/drivers.ts';
 import { STORE_DRIVERS } from '../src/drivers/store/drivers.ts';
 import { VM_DRIVERS } from '../src/drivers/vm/drivers.ts';
 
 const FAMILIES: Readonly<Record<string, readonly { readonly name: string }[]>> = {
+  ci: Object.values(CI_DRIVERS),
   fetch: FETCH_DRIVERS,
   sandbox: Object.values(SANDBOX_DRIVERS),
   store: Object.values(STORE_DRIVERS),
@@ -32,7 +34,7 @@ for (const [family, drivers] of Object.entries(FAMILIES)) {
 }
 
 test('drivers of maps are under their names', () => {
-  for (const map of [SANDBOX_DRIVERS, STORE_DRIVERS]) {
+  for (const map of [CI_DRIVERS, SANDBOX_DRIVERS, STORE_DRIVERS]) {
     for (const [key, { name }] of Object.entries(map)) assert.equal(key, name);
   }
 });

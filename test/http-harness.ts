@@ -104,6 +104,7 @@ export class HttpHarness extends EventEmitter<{ idle: [] }> {
       authenticate: async (bearer) => PRINCIPALS[bearer],
       ready: () => this.isReady,
       limits,
+      receiveWebhook: async () => 'accepted',
       checkAnswers: true,
     });
   }

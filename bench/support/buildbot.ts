@@ -42,12 +42,15 @@ export async function whyNoBuildbot(): Promise<string | undefined> {
 }
 
 /**
- * A master and one idle worker, whose build is the one command `true`, forced through the master's
+ * A master and, unless another brings it, its one idle worker, whose build is the one command `true`, forced through the master's
  * own HTTP API and followed by its event stream: no client program is started for a build.
  */
 export class Buildbot {
   readonly #dir: string;
   readonly #url: string;
+  /** Its web server, and `HOST:PORT` for workers. */
+  readonly web: string;
+  readonly master: string;
   readonly #children: ChildProcess[] = [];
   readonly #stop = new AbortController();
   /** Told of each event, by the id of its build request. */
@@ -56,12 +59,15 @@ export class Buildbot {
   readonly #early = new Map<number, ['started' | 'finished', number][]>();
   #builderId = 0;
 
-  static async start(): Promise<Buildbot> {
+  /** `worker: 'others'`: somebody else starts the worker `w1` with the password `pw`. */
+  static async start({
+    worker = 'local',
+  }: { worker?: 'local' | 'others' } = {}): Promise<Buildbot> {
     const dir = await mkdtemp(join(tmpdir(), 'pomona-buildbot-'));
     const [www, pb] = [await freePort(), await freePort()];
-    const buildbot = new Buildbot(dir, `http://127.0.0.1:${www}/api/v2`);
+    const buildbot = new Buildbot(dir, www, pb);
     try {
-      await buildbot.#start(www, pb);
+      await buildbot.#start(www, pb, worker === 'local');
       return buildbot;
     } catch (error) {
       await buildbot.remove();
@@ -69,9 +75,11 @@ export class Buildbot {
     }
   }
 
-  private constructor(dir: string, url: string) {
+  private constructor(dir: string, www: number, pb: number) {
     this.#dir = dir;
-    this.#url = url;
+    this.web = `http://127.0.0.1:${www}`;
+    this.master = `127.0.0.1:${pb}`;
+    this.#url = `${this.web}/api/v2`;
   }
 
   async version(): Promise<string> {
@@ -79,7 +87,7 @@ export class Buildbot {
     return /Buildbot version: (\S+)/.exec(stdout)?.[1] ?? 'unknown';
   }
 
-  async #start(www: number, pb: number): Promise<void> {
+  async #start(www: number, pb: number, local: boolean): Promise<void> {
     const [master, worker, stub] = ['master', 'worker', 'stub'].map((name) =>
       join(this.#dir, name),
     ) as [string, string, string];
@@ -88,16 +96,18 @@ export class Buildbot {
     await run(MASTER, ['create-master', '-q', master], { env });
     await writeFile(join(master, 'master.cfg'), masterConfig(www, pb));
     await run(WORKER, ['create-worker', '-q', worker, `127.0.0.1:${pb}`, 'w1', 'pw'], { env });
-    for (const [file, dir] of [
+    const programs = [
       [MASTER, master],
       [WORKER, worker],
-    ] as const) {
+    ] as const;
+    for (const [file, dir] of local ? programs : programs.slice(0, 1)) {
       this.#children.push(spawn(file, ['start', '--nodaemon', dir], { env, stdio: 'ignore' }));
     }
     await until(async () => {
       const answer = await this.#get('/workers').catch(() => undefined);
       const workers = answer?.['workers'] as { connected_to: unknown[] }[] | undefined;
-      return workers?.some((each) => each.connected_to.length > 0) === true;
+      const connected = workers?.some((each) => each.connected_to.length > 0) === true;
+      return local ? connected : workers !== undefined && workers.length > 0;
     });
     const { builders } = (await this.#get('/builders')) as { builders: { builderid: number }[] };
     this.#builderId = builders[0]?.builderid ?? 0;

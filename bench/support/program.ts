@@ -75,7 +75,7 @@ export class Program {
   /** Ends it all, workers included. */
   async remove(): Promise<void> {
     if (this.#client !== undefined) {
-      const { items } = await this.client.call('listHosts', {});
+      const { items } = await this.client.call('listHosts', { query: { limit: 1_000 } });
       await Promise.all(
         items.map(({ name }) => this.client.call('drainHost', { params: { name } })),
       );

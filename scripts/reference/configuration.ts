@@ -16,8 +16,27 @@ directory. Every key may be left out. Durations are written as \`90s\`, \`30m\`,
 
 with [pomona.schema.json](pomona.schema.json) beside it, or from \`pomona config schema\`.
 
-${table(['key', 'value', 'default', 'meaning'], rowsOf(schema, ''))}
+${table(HEAD, rowsOf(schema, ''))}
+
+## Integrations
+
+Each entry of \`integrations\` is of one of these kinds.
+
+${kindsOf(schema)
+  .map(([kind, one]) => `### ${kind}\n\n${table(HEAD, rowsOf(one, ''))}`)
+  .join('\n\n')}
 `;
+}
+
+const HEAD = ['key', 'value', 'default', 'meaning'];
+
+/** Schemas of integrations by their kind. */
+function kindsOf(schema: Schema): [string, Schema][] {
+  const all = schema.properties?.['integrations']?.items;
+  return (all?.oneOf ?? all?.anyOf ?? []).map((one) => [
+    String(one.properties?.['kind']?.const),
+    one,
+  ]);
 }
 
 function rowsOf(schema: Schema, path: string): string[][] {

@@ -15,6 +15,7 @@ import { lockDirectory } from '../platform/directory-lock.ts';
 import type { Logger } from '../platform/logger.ts';
 import { removeTree } from '../platform/tree.ts';
 import { BUILD_SANDBOX, type HostBuilder } from './builds/build-sandbox.ts';
+import { Controllers } from './controllers.ts';
 import { ControllerClient, ControllerError, joinFleet } from './controller-client.ts';
 import { machineFacts, probeAll } from './host-facts.ts';
 import { ImageFetches, type FetchProgram } from './image-fetches.ts';
@@ -31,6 +32,7 @@ import { Worker } from './worker.ts';
 import { workerPaths, type WorkerRecord } from './worker-dir.ts';
 
 export interface AgentOptions {
+  /** One or more, with commas between them: any of the fleet's controllers. */
   readonly controllerUrl: string;
   /** Gives a join token; asked only while the host has no credential. */
   joinToken(): Promise<string>;
@@ -65,6 +67,9 @@ export interface Agent {
   close(): Promise<void>;
 }
 
+/** How often workers are looked at that nobody else looks after. */
+const AGING_MS = 15_000;
+
 interface Credential {
   readonly hostId: string;
   readonly fleet: string;
@@ -87,8 +92,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   await chmod(dataDir, 0o711);
   const lock = await lockDirectory(dataDir, options.program);
   try {
-    const credential = await obtainCredential(options);
-    const running = new RunningAgent(options, credential, await gatherFacts(options));
+    const controllers = new Controllers(options.controllerUrl);
+    const credential = await obtainCredential(options, controllers);
+    const facts = await gatherFacts(options);
+    const running = new RunningAgent(options, controllers, credential, facts);
     await running.start();
     return {
       done: running.done,
@@ -103,7 +110,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   }
 }
 
-async function obtainCredential(options: AgentOptions): Promise<Credential> {
+async function obtainCredential(
+  options: AgentOptions,
+  controllers: Controllers,
+): Promise<Credential> {
   const path = join(options.dataDir, 'credential.json');
   const known = await readJson<Credential>(path);
   if (known !== undefined) return known;
@@ -112,12 +122,13 @@ async function obtainCredential(options: AgentOptions): Promise<Credential> {
   const patience = AbortSignal.timeout(60_000);
   for (;;) {
     try {
-      const credential = await joinFleet(options.controllerUrl, token, options.name);
+      const credential = await joinFleet(controllers.current, token, options.name);
       await writeJson(path, credential, { mode: 0o600, flush: true });
       return credential;
     } catch (error) {
       if (error instanceof ControllerError && !error.retryable) throw error;
       if (patience.aborted) throw error;
+      controllers.failed(controllers.current);
       options.log.log('info', 'no controller to join yet; trying again', {
         url: options.controllerUrl,
       });
@@ -150,6 +161,7 @@ class RunningAgent {
   readonly #options: AgentOptions;
   readonly #credential: Credential;
   readonly #client: ControllerClient;
+  readonly #controllers: Controllers;
   readonly #images: Images;
   readonly #workers = new Map<string, Worker>();
   readonly #runtimes: Readonly<Record<WorkerSpec['kind'], WorkerRuntime>>;
@@ -159,6 +171,7 @@ class RunningAgent {
   readonly #vms: VmRuntime;
   readonly #volumes: Volumes;
   #slots: MacosSlotWatch | undefined;
+  #aging: NodeJS.Timeout | undefined;
   #rebuilds: Rebuilds | undefined;
   #fetches: ImageFetches | undefined;
   #peerKey: Buffer | undefined;
@@ -167,11 +180,17 @@ class RunningAgent {
   readonly #over = Promise.withResolvers<void>();
   readonly done: Promise<void> = this.#over.promise;
 
-  constructor(options: AgentOptions, credential: Credential, facts: HostFacts) {
+  constructor(
+    options: AgentOptions,
+    controllers: Controllers,
+    credential: Credential,
+    facts: HostFacts,
+  ) {
+    this.#controllers = controllers;
     this.#options = options;
     this.#credential = credential;
     this.#facts = facts;
-    this.#client = new ControllerClient(options.controllerUrl, credential.credential);
+    this.#client = new ControllerClient(controllers, credential.credential);
     this.#images = new Images(options.dataDir);
     this.#workersDir = join(options.dataDir, 'workers');
     const { stores, sandboxes, vms, keeper, dataDir } = options;
@@ -230,7 +249,7 @@ class RunningAgent {
       });
     }
     this.#session = new Session(
-      this.#options.controllerUrl,
+      this.#controllers,
       this.#credential.credential,
       {
         name: this.#options.name,
@@ -246,9 +265,18 @@ class RunningAgent {
       this.#options.log,
     );
     this.#session.done.then(this.#over.resolve, this.#over.reject);
+    this.#aging = setInterval(() => this.#endOldWorkers(), AGING_MS);
+    this.#aging.unref();
+  }
+
+  /** What nobody looks after must not stay for ever. */
+  #endOldWorkers(): void {
+    if (this.#session?.isOpen === true) return;
+    for (const worker of this.#workers.values()) worker.endIfOld(Date.now());
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#aging);
     this.#stopWatching.abort();
     this.#session?.close();
     await this.#rebuilds?.close();
@@ -331,7 +359,7 @@ class RunningAgent {
     for (const worker of desired) {
       if (this.#workers.has(worker.id)) continue;
       const { id, name, epoch, spec } = worker;
-      this.#add({ id, name, epoch, spec }, worker);
+      this.#add({ id, name, epoch, spec, since: Date.now() }, worker);
     }
   }
 

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
+import type { Controllers } from './controllers.ts';
 import { limiter } from '../platform/limiter.ts';
 import { IMAGE_TURNS_PATH, imageTurnsSchema, type ImageTurns } from '../protocol/image-turns.ts';
 import { joinResponseSchema, JOIN_PATH } from '../protocol/join.ts';
@@ -45,11 +46,11 @@ const storedSchema = z.object({ sha256: z.string() });
 export class ControllerClient {
   /** Reads and sends a part of a log when it is its turn. */
   readonly logTurn = limiter(LOGS_AT_A_TIME);
-  readonly #base: URL;
+  readonly #controllers: Controllers;
   readonly #credential: string;
 
-  constructor(controllerUrl: string, credential: string) {
-    this.#base = new URL(controllerUrl);
+  constructor(controllers: Controllers, credential: string) {
+    this.#controllers = controllers;
     this.#credential = credential;
   }
 
@@ -149,13 +150,20 @@ export class ControllerClient {
   }
 
   #url(path: string, query: Record<string, string>): URL {
-    const url = new URL(path, this.#base);
+    const url = new URL(path, this.#controllers.current);
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
     return url;
   }
 
-  #fetch(url: URL, init: RequestInit): Promise<Response> {
-    return request(url, this.#credential, init);
+  async #fetch(url: URL, init: RequestInit): Promise<Response> {
+    try {
+      return await request(url, this.#credential, init);
+    } catch (error) {
+      // One that answers is there, whatever it says.
+      const answered = error instanceof ControllerError;
+      if (!answered) this.#controllers.failed(this.#controllers.current);
+      throw error;
+    }
   }
 }
 

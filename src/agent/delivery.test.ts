@@ -11,6 +11,7 @@ import type { JobResult } from '../domain/job.ts';
 import { readJson } from '../platform/atomic-file.ts';
 import { silentLogger } from '../platform/logger.ts';
 import { PROBLEMS, ProblemError, type ProblemCode } from '../protocol/problem.ts';
+import { Controllers } from './controllers.ts';
 import { ControllerClient } from './controller-client.ts';
 import { Delivery } from './delivery.ts';
 import { workerPaths, type WorkerPaths } from './worker-dir.ts';
@@ -72,7 +73,7 @@ afterEach(async () => {
 
 function startDelivery(): Delivery {
   const { port } = server.address() as AddressInfo;
-  const client = new ControllerClient(`http://127.0.0.1:${port}`, 'credential');
+  const client = new ControllerClient(new Controllers(`http://127.0.0.1:${port}`), 'credential');
   return new Delivery(client, paths, job, silentLogger);
 }
 

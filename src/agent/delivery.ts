@@ -11,7 +11,7 @@ import type { WorkerPaths } from './worker-dir.ts';
 
 const CHUNK_BYTES = 2 ** 21;
 const POLL_MS = 250;
-/** Problems told one by one; the others are counted. */
+/** Problems told one by one; the others are exact. */
 const TOLD = 5;
 /** What a result's reason may hold, with room to spare. */
 const REASON_LENGTH = 4_000;

@@ -7,6 +7,7 @@ import type { HostFacts } from '../domain/host.ts';
 import type { DesiredWorker, ObservedWorker } from '../domain/worker.ts';
 import { silentLogger } from '../platform/logger.ts';
 import { CLOSE, type AgentMessage } from '../protocol/session.ts';
+import { Controllers } from './controllers.ts';
 import { Session, SessionRefusedError } from './session.ts';
 
 const facts: HostFacts = {
@@ -42,7 +43,12 @@ function start(): void {
     welcomed: () => undefined,
     desired: (workers: readonly DesiredWorker[]) => void desired.push(workers),
   };
-  session = new Session(`http://127.0.0.1:${port}`, 'credential', host, silentLogger);
+  session = new Session(
+    new Controllers(`http://127.0.0.1:${port}`),
+    'credential',
+    host,
+    silentLogger,
+  );
 }
 
 /** The next connection, once its hello came. */
@@ -56,16 +62,15 @@ async function nextMessage(socket: WebSocket): Promise<AgentMessage> {
   return JSON.parse(data.toString()) as AgentMessage;
 }
 
-test('it says what it is, then what changes, then everything at each heartbeat', async () => {
+test('it says what it is, everything once it is welcome, then what changes, and everything again and again', async () => {
   const arriving = nextAgent();
   start();
   const { socket, hello } = await arriving;
   assert.equal(hello.type, 'hello');
-  assert.deepEqual(hello.workers, [worker]);
   socket.send(JSON.stringify(welcome));
   socket.send(JSON.stringify({ type: 'desired', workers: [], images: [] }));
-  const beat = await nextMessage(socket);
-  assert.deepEqual(beat, { type: 'observed', complete: true, workers: [worker] });
+  const first = await nextMessage(socket);
+  assert.deepEqual(first, { type: 'observed', complete: true, workers: [worker] });
   assert.deepEqual(desired, [[]]);
   const running: ObservedWorker = { ...worker, state: 'running' };
   session.changed(running);

@@ -1,6 +1,7 @@
 import WebSocket from 'ws';
 import type { HostFacts } from '../domain/host.ts';
 import type { DesiredWorker, ObservedWorker } from '../domain/worker.ts';
+import type { Controllers } from './controllers.ts';
 import { Backoff } from '../platform/backoff.ts';
 import type { Logger } from '../platform/logger.ts';
 import { VERSION } from '../platform/version.ts';
@@ -35,9 +36,13 @@ interface SessionEnd {
   readonly welcomed: boolean;
 }
 
+/** A controller that does not answer for twice as long is left for another. */
+const PING_MS = 2_000;
+const LONGEST_WAIT_MS = 3_000;
+
 /** Keeps a session with a controller, over and over, until it is closed or refused for good. */
 export class Session {
-  readonly #url: URL;
+  readonly #controllers: Controllers;
   readonly #credential: string;
   readonly #host: SessionHost;
   readonly #log: Logger;
@@ -50,13 +55,17 @@ export class Session {
   /** Settles when the session is over for good; throws `SessionRefusedError`. */
   readonly done: Promise<void>;
 
-  constructor(controllerUrl: string, credential: string, host: SessionHost, log: Logger) {
-    this.#url = new URL(SESSION_PATH, controllerUrl);
-    this.#url.protocol = this.#url.protocol === 'https:' ? 'wss:' : 'ws:';
+  constructor(controllers: Controllers, credential: string, host: SessionHost, log: Logger) {
+    this.#controllers = controllers;
     this.#credential = credential;
     this.#host = host;
     this.#log = log;
     this.done = this.#run();
+  }
+
+  /** Whether a controller listens. */
+  get isOpen(): boolean {
+    return this.#open;
   }
 
   /** A worker changed; several changes go out in one message. */
@@ -76,10 +85,12 @@ export class Session {
   }
 
   async #run(): Promise<void> {
-    const backoff = new Backoff(50, 5_000);
+    const backoff = new Backoff(50, LONGEST_WAIT_MS);
     while (!this.#stop.signal.aborted) {
-      const { code, reason, welcomed } = await this.#connect();
+      const controller = this.#controllers.current;
+      const { code, reason, welcomed } = await this.#connect(controller);
       this.#open = false;
+      this.#controllers.failed(controller);
       if (welcomed && code !== CLOSE.badMessage) backoff.succeeded();
       if (this.#stop.signal.aborted) return;
       if (code === CLOSE.superseded || code === CLOSE.unauthorized || code === CLOSE.protocol) {
@@ -96,9 +107,11 @@ export class Session {
   }
 
   /** One session, from its beginning to its end. */
-  async #connect(): Promise<SessionEnd> {
+  async #connect(controller: string): Promise<SessionEnd> {
     const { promise, resolve } = Promise.withResolvers<SessionEnd>();
-    const socket = new WebSocket(this.#url, {
+    const url = new URL(SESSION_PATH, controller);
+    url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+    const socket = new WebSocket(url, {
       headers: { authorization: `Bearer ${this.#credential}` },
       handshakeTimeout: 10_000,
       perMessageDeflate: false,
@@ -106,6 +119,7 @@ export class Session {
     this.#socket = socket;
     let failure = '';
     let heartbeat: NodeJS.Timeout | undefined;
+    let pings: NodeJS.Timeout | undefined;
     let welcomed = false;
     let heard = true;
     socket.on('unexpected-response', (_request, response) => {
@@ -124,16 +138,15 @@ export class Session {
     });
     socket.on('close', (code, reason) => {
       clearInterval(heartbeat);
+      clearInterval(pings);
       resolve({ code, reason: reason.toString() || failure || `closed with ${code}`, welcomed });
     });
     socket.on('open', () => {
-      this.#dirty.clear();
       this.#send({
         type: 'hello',
         protocol: SESSION_PROTOCOL,
         agentVersion: VERSION,
         facts: this.#host.facts(),
-        workers: this.#host.observed(),
       });
     });
     socket.on('message', (data: Buffer) => {
@@ -145,17 +158,23 @@ export class Session {
       }
       welcomed = true;
       this.#open = true;
+      this.#dirty.clear();
+      this.#send({ type: 'observed', complete: true, workers: this.#host.observed() });
       this.#host.welcomed(message.fleet, Buffer.from(message.peerKey, 'base64'));
       clearInterval(heartbeat);
-      heartbeat = setInterval(() => {
-        if (!heard) {
-          failure = 'the controller fell silent';
-          return socket.terminate();
-        }
-        heard = false;
-        socket.ping();
-        void this.#beat();
-      }, message.heartbeatMs);
+      clearInterval(pings);
+      heartbeat = setInterval(() => void this.#beat(), message.heartbeatMs);
+      pings = setInterval(
+        () => {
+          if (!heard) {
+            failure = 'the controller fell silent';
+            return socket.terminate();
+          }
+          heard = false;
+          socket.ping();
+        },
+        Math.min(PING_MS, message.heartbeatMs),
+      );
       this.#flushSoon();
     });
     socket.on('pong', () => {
@@ -171,6 +190,7 @@ export class Session {
       type: 'observed',
       complete: true,
       workers: this.#host.observed(),
+      clock: Date.now(),
       ...(diskFreeBytes === undefined ? {} : { diskFreeBytes }),
     });
   }

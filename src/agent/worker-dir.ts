@@ -56,6 +56,8 @@ export interface WorkerRecord {
   readonly name: string;
   readonly epoch: number;
   readonly spec: DesiredWorker['spec'];
+  /** Wall-clock ms at which the agent heard of it first. */
+  readonly since?: number;
 }
 
 /** What the keeper process is started with, as JSON on its standard input. */

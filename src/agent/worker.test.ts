@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { DesiredWorker, ObservedWorker, WorkerGoal } from '../domain/worker.ts';
 import { silentLogger } from '../platform/logger.ts';
+import { Controllers } from './controllers.ts';
 import { ControllerClient } from './controller-client.ts';
 import type { Look, WorkerRuntime } from './runtime.ts';
 import { Worker } from './worker.ts';
@@ -97,18 +98,18 @@ function wanted(goal: WorkerGoal): DesiredWorker {
   return { ...record, goal, order: { jobId: 'j-1', epoch: 1, payload, secretValues: {} } };
 }
 
-function start(): Worker {
+function start(of: WorkerRecord = record): Worker {
   const { port } = server.address() as AddressInfo;
   const parts = {
     runtime,
-    client: new ControllerClient(`http://127.0.0.1:${port}`, 'credential'),
+    client: new ControllerClient(new Controllers(`http://127.0.0.1:${port}`), 'credential'),
     log: silentLogger,
     dir: join(dir, record.name),
     changed: ({ observed }: Worker) => {
       if (waiting?.until(observed) === true) waiting.done();
     },
   };
-  worker = new Worker(record, parts, wanted('ready'));
+  worker = new Worker(of, parts, wanted('ready'));
   return worker;
 }
 
@@ -173,6 +174,28 @@ test('a worker that is not wanted any more is not made to the end', async () => 
   start();
   while (!runtime.calls.includes('make')) await new Promise(setImmediate);
   worker?.want(undefined);
+  await seen('destroyed');
+  assert.deepEqual(runtime.calls, ['make', 'destroy']);
+});
+
+test('a worker that is idle beyond its hard age ends itself, one with a job or younger does not', async () => {
+  const hardAgeMs = 60_000;
+  const since = 1_000_000;
+  const aged = { ...record, since, spec: { ...record.spec, hardAgeMs } };
+  start(aged);
+  await seen('ready');
+  worker?.endIfOld(since + hardAgeMs - 1);
+  worker?.want(wanted('run'));
+  worker?.endIfOld(since + hardAgeMs);
+  await seen('running');
+  worker?.endIfOld(since + hardAgeMs);
+  assert.equal(worker?.observed.state, 'running');
+  await worker.close();
+  runtime = new Remembering();
+  await rm(join(dir, record.name), { recursive: true });
+  start(aged);
+  await seen('ready');
+  worker.endIfOld(since + hardAgeMs);
   await seen('destroyed');
   assert.deepEqual(runtime.calls, ['make', 'destroy']);
 });

@@ -9,6 +9,7 @@ import { DirectoryWatch } from '../platform/watch.ts';
 import { ControllerError, type ControllerClient } from './controller-client.ts';
 import { decideWorker, type Goal } from './decide.ts';
 import { Delivery, type DeliveryJob } from './delivery.ts';
+import { reportOf, type Report } from './report.ts';
 import type { Look, WorkerRuntime } from './runtime.ts';
 import { wholeFrames } from './whole-frames.ts';
 import { workerPaths, type WorkerPaths, type WorkerRecord } from './worker-dir.ts';
@@ -63,6 +64,21 @@ export class Worker {
   /** It is gone, and nobody wants to hear of it any more once the controller knows. */
   get isGone(): boolean {
     return this.#observed.state === 'destroyed';
+  }
+
+  /**
+   * Has it go when it is too old, and nobody says otherwise: for when no controller answers. One that has a
+   * job goes on, and one that was given a job since is not touched.
+   */
+  endIfOld(now: number): void {
+    const { spec, since = now } = this.record;
+    const idle =
+      this.#observed.state === 'ready' && this.#goal !== 'run' && this.#goal !== 'cancel';
+    if (!idle || now - since < (spec.hardAgeMs ?? Infinity)) return;
+    this.#parts.log.log('warn', 'a worker reached its hard age while no controller answered', {
+      worker: this.record.name,
+    });
+    this.want(undefined);
   }
 
   /** What the controller wants of it; undefined: not to exist. */
@@ -161,33 +177,15 @@ export class Worker {
   }
 
   #report(look: Look): void {
-    switch (look.state) {
-      case 'absent':
-      case 'unfinished':
-        return;
-      case 'ready':
-        return this.#observe('ready');
-      case 'running':
-        return this.#observe(look.startedAt === undefined ? 'ready' : 'running', look);
-      case 'ended':
-        return this.#observe('finishing', look);
-      case 'delivered':
-        return this.#observe('finishing', look, look.result);
-      case 'broken':
-        return this.#observe('failed', look, undefined, look.reason);
-    }
+    const report = reportOf(look);
+    if (report === undefined) return;
+    const { state, ...more } = report;
+    this.#observe(state, more);
   }
 
-  #observe(state: WorkerState, look?: Look, result?: JobResult, reason?: string): void {
-    const next: ObservedWorker = {
-      id: this.record.id,
-      epoch: this.record.epoch,
-      state,
-      ...(reason === undefined ? {} : { reason: reason.slice(0, 4000) }),
-      ...(look?.jobId === undefined ? {} : { jobId: look.jobId }),
-      ...(look?.startedAt === undefined ? {} : { startedAt: look.startedAt }),
-      ...(result === undefined ? {} : { result }),
-    };
+  #observe(state: WorkerState, more: Omit<Report, 'state'> = {}): void {
+    const { id, epoch } = this.record;
+    const next: ObservedWorker = { id, epoch, state, ...more };
     if (JSON.stringify(next) === JSON.stringify(this.#observed)) return;
     this.#observed = next;
     this.#parts.changed(this);

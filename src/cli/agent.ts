@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { Command } from 'commander';
+import { controllerUrls } from '../agent/controllers.ts';
 import { readJoinToken, type Agent } from '../agent/agent.ts';
 import { NAME_PATTERN } from '../domain/ids.ts';
 import { defaultDataDir } from '../platform/data-dir.ts';
@@ -41,7 +42,10 @@ export function command(): Command {
   agent
     .command('run')
     .description('run the agent of this host, until interrupted')
-    .requiredOption('--controller <url>', 'where the controller is')
+    .requiredOption(
+      '--controller <url>',
+      'where the controller is; several with commas between them',
+    )
     .option('--join-token-file <file>', 'a join token; needed the first time only')
     .option('--name <name>', 'name of the host in the fleet (default: its host name)')
     .option('--data <dir>', "the agent's own data directory")
@@ -82,7 +86,7 @@ async function run(options: RunOptions): Promise<void> {
       `--name expects lower-case letters, digits, ".", "_" and "-", not ${name}`,
     );
   }
-  if (!URL.canParse(options.controller)) {
+  if (!controllerUrls(options.controller).every((url) => URL.canParse(url))) {
     throw new UsageError(
       `--controller expects a URL such as http://ci:7766, not ${options.controller}`,
     );

@@ -1,20 +1,44 @@
 import { Command } from 'commander';
-import { clientFor, withConnection, type CommonOptions } from './options.ts';
+import { clientFor, durationOption, withConnection, type CommonOptions } from './options.ts';
 import { ago, printJson, printTable, size } from './output.ts';
 import { collectPages } from './pages.ts';
+
+interface DrainOptions extends CommonOptions {
+  readonly within?: number;
+}
+
+function drainCall(name: string, { within }: DrainOptions) {
+  return { params: { name }, query: within === undefined ? {} : { within: String(within) } };
+}
 
 export function command(): Command {
   const host = new Command('host').description('look at hosts and take them in and out of use');
   withConnection(host.command('list')).description('list hosts').action(list);
+  withConnection(host.command('cordon <name>'))
+    .description('start nothing new on a host; its idle workers stay')
+    .action(async (name: string, options: CommonOptions) => {
+      const shown = await (await clientFor(options)).call('cordonHost', { params: { name } });
+      if (options.json === true) return printJson(shown);
+      process.stdout.write(`${name} takes no jobs; \`pomona host resume ${name}\` ends that\n`);
+    });
   withConnection(host.command('drain <name>'))
     .description('let running jobs end and start nothing new on a host')
-    .action(async (name: string, options: CommonOptions) => {
-      const shown = await (await clientFor(options)).call('drainHost', { params: { name } });
+    .option('--within <duration>', 'end what still runs after this time', durationOption)
+    .action(async (name: string, options: DrainOptions) => {
+      const shown = await (await clientFor(options)).call('drainHost', drainCall(name, options));
       if (options.json === true) return printJson(shown);
       process.stdout.write(`${name} is draining; it has ${shown.workers} workers\n`);
     });
+  withConnection(host.command('retire <name>'))
+    .description('drain a host, and forget it when it is empty')
+    .option('--within <duration>', 'end what still runs after this time', durationOption)
+    .action(async (name: string, options: DrainOptions) => {
+      const shown = await (await clientFor(options)).call('retireHost', drainCall(name, options));
+      if (options.json === true) return printJson(shown);
+      process.stdout.write(`${name} is retiring; it has ${shown.workers} workers\n`);
+    });
   withConnection(host.command('resume <name>'))
-    .description('let a drained host take jobs again')
+    .description('let a host take jobs again, whatever kept it from them')
     .action(async (name: string, options: CommonOptions) => {
       const shown = await (await clientFor(options)).call('resumeHost', { params: { name } });
       if (options.json === true) return printJson(shown);
@@ -34,7 +58,17 @@ async function list(options: CommonOptions): Promise<void> {
   const { items } = await collectPages(Infinity, (query) => client.call('listHosts', { query }));
   if (options.json === true) return printJson(items);
   printTable(
-    ['NAME', 'STATE', 'ONLINE', 'WORKERS', 'CAPACITY', 'DISK FREE', 'LAST SEEN', 'LABELS'],
+    [
+      'NAME',
+      'STATE',
+      'ONLINE',
+      'WORKERS',
+      'CAPACITY',
+      'DISK FREE',
+      'LAST SEEN',
+      'LABELS',
+      'REASON',
+    ],
     items.map((each) => [
       each.name,
       each.state,
@@ -44,6 +78,7 @@ async function list(options: CommonOptions): Promise<void> {
       size(each.diskFreeBytes),
       ago(each.lastSeenAt),
       each.labels.join(','),
+      each.stateReason,
     ]),
   );
 }

@@ -18,8 +18,14 @@ const COMMANDS: Readonly<
   run: { about: 'run a command in a fresh worker', load: () => import('./run.ts') },
   job: { about: 'look at jobs, their logs, why they wait; cancel', load: () => import('./job.ts') },
   worker: { about: 'list workers', load: () => import('./worker.ts') },
-  host: { about: 'list, drain, resume, remove hosts', load: () => import('./host.ts') },
+  db: { about: 'copy a controller’s database to PostgreSQL', load: () => import('./db.ts') },
+  host: {
+    about: 'list, cordon, drain, resume, retire, remove hosts',
+    load: () => import('./host.ts'),
+  },
+  controller: { about: 'list controllers', load: () => import('./controller.ts') },
   pool: { about: 'list, apply, remove pools', load: () => import('./pool.ts') },
+  ci: { about: 'CI systems: how they are, what waits, why', load: () => import('./ci.ts') },
   rollout: {
     about: 'let new images take over pools, by stages',
     load: () => import('./rollout.ts'),
@@ -33,6 +39,7 @@ const COMMANDS: Readonly<
     load: () => import('./image/image.ts'),
   },
   build: { about: 'build a spec, each step once', load: () => import('./build/build.ts') },
+  simulate: { about: 'play fleets while things go wrong', load: () => import('./simulate.ts') },
   spec: { about: 'check, format and convert build specs', load: () => import('./spec.ts') },
   store: { about: 'look at, prune and check a store of builds', load: () => import('./store.ts') },
   config: { about: 'check a configuration', load: () => import('./config.ts') },

@@ -24,6 +24,9 @@ interface RunOptions extends CommonOptions {
   readonly output?: string;
   readonly timeout?: number;
   readonly priority: number;
+  readonly team?: string;
+  readonly urgent?: boolean;
+  readonly host?: string;
   readonly retries?: number;
   readonly title?: string;
   readonly detach?: boolean;
@@ -50,6 +53,9 @@ export function command(): Command {
     .option('--output <dir>', 'where artifacts go (default: pomona-artifacts/<job>)')
     .option('--timeout <duration>', 'end it after this time, such as 30m', durationOption)
     .option('--priority <n>', 'higher goes first', integerOption, 0)
+    .option('--team <team>', 'whose share of the fleet it takes')
+    .option('--urgent', 'go before all other jobs; for operators')
+    .option('--host <host>', 'run on this host and no other')
     .option('--retries <n>', 'run again when it is lost after it may have started', integerOption)
     .option('--title <text>', 'what people see in lists')
     .option('--detach', 'print the id and leave')
@@ -85,6 +91,9 @@ async function run(argv: string[], options: RunOptions): Promise<void> {
         artifacts: options.artifact,
         priority: options.priority,
         ...(options.pool === undefined ? {} : { pool: options.pool }),
+        ...(options.team === undefined ? {} : { team: options.team }),
+        ...(options.urgent === true ? { urgent: true } : {}),
+        ...(options.host === undefined ? {} : { host: options.host }),
         ...(source === undefined ? {} : { source }),
         ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout }),
         ...(options.retries === undefined ? {} : { retries: options.retries }),

@@ -9,6 +9,7 @@ import { stderrLogger, type Logger } from '../platform/logger.ts';
 import { ConfigError, loadConfig } from '../protocol/config/load.ts';
 import type { Config } from '../protocol/config/schema.ts';
 import { UsageError } from './errors.ts';
+import { integrationOrders } from './integrations.ts';
 
 /** What `up` and `serve` share. */
 
@@ -57,10 +58,20 @@ export function controllerOptions(
   log: Logger,
 ): ControllerOptions {
   return {
+    name: config.name ?? defaultHostName(),
     dataDir: dataDirFor(options),
     listen: parseListen(options.listen),
+    ...(config.database === undefined ? {} : { database: config.database }),
+    ...(config.files === undefined ? {} : { filesDir: resolve(config.files) }),
+    ...(config.secretsKey === undefined ? {} : { secretsKey: resolve(config.secretsKey) }),
     pools: config.pools,
+    integrations: integrationOrders(config.integrations),
     hostLostAfterMs: config.limits.hostLostAfter,
+    alerts: config.alerts,
+    rules: {
+      teams: new Map(Object.entries(config.teams)),
+      ...{ reservations: config.reservations, maintenance: config.maintenance },
+    },
     limits: { sourceBytes: config.limits.source, artifactBytes: config.limits.artifact },
     retention: {
       jobsMs: config.retention.jobs,

@@ -1,7 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { newId } from '../domain/ids.ts';
 import type { Role } from '../protocol/api/resources.ts';
-import { enrolHost, findHostByCredential, findHostByName } from '../db/queries/hosts.ts';
+import {
+  enrolHost,
+  findHostByCredential,
+  findHostByName,
+  type HostRow,
+} from '../db/queries/hosts.ts';
 import {
   findTokenByHash,
   insertJoinToken,
@@ -94,12 +99,12 @@ export class Auth {
   async join(
     joinToken: string,
     name: string,
-    isOnline: (hostId: string) => boolean,
+    isOnline: (host: HostRow) => boolean,
   ): Promise<{ hostId: string; fleet: string; credential: string }> {
     const { text, hash } = mint('host');
     const hostId = await change(this.#context, async ({ tx, now, event }) => {
       const known = await findHostByName(tx, name);
-      if (known !== undefined && isOnline(known.id)) {
+      if (known !== undefined && isOnline(known)) {
         throw new ProblemError(
           'conflict',
           `a host named ${name} is online; give this agent another --name, or stop the other`,

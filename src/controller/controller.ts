@@ -1,18 +1,26 @@
 import { hkdfSync, randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { newId } from '../domain/ids.ts';
 import { Registry } from 'prom-client';
 import { initSetting } from '../db/queries/settings.ts';
 import { migrate } from '../db/migrate.ts';
 import { openSqlite } from '../db/sqlite.ts';
+import { openPostgres } from '../db/postgres.ts';
+import type { Database } from '../db/database.ts';
+import { closeAllSessions } from '../db/queries/hosts.ts';
 import type { Pool } from '../domain/pool.ts';
+import type { FleetRules } from '../domain/scheduling/rules.ts';
 import { isMissing, writeFileAtomic, writeJson } from '../platform/atomic-file.ts';
 import { systemClock } from '../platform/clock.ts';
 import { lockDirectory } from '../platform/directory-lock.ts';
 import type { Logger } from '../platform/logger.ts';
 import { VERSION } from '../platform/version.ts';
+import { AlertSender, type AlertTarget } from './alerts/alerts.ts';
 import { Auth } from './auth.ts';
-import { ChangeBus } from './change-bus.ts';
+import { Integrations } from './ci/integrations.ts';
+import type { IntegrationOrder } from './ci/integration.ts';
+import { ANYTHING, ChangeBus } from './change-bus.ts';
 import type { Context } from './context.ts';
 import { ArtifactStore } from './files/artifact-store.ts';
 import { SourceStore } from './files/source-store.ts';
@@ -26,17 +34,30 @@ import { LogStore } from './logs/log-store.ts';
 import { registerFleetMetrics } from './metrics.ts';
 import { Pools } from './pools.ts';
 import { Rollouts } from './rollouts.ts';
-import { Backoffs } from './reconcile/backoffs.ts';
+import { HostLinks } from './host-links.ts';
+import { controllerIdOf, Leases } from './leases.ts';
+import { hearOthers } from './relay.ts';
 import { Reconciler } from './reconcile/reconciler.ts';
 import { keepTidy, type RetentionRules } from './retention.ts';
-import { Secrets, loadSecretsKey } from './secrets.ts';
+import { Secrets, checkSecretsKey, loadSecretsKey } from './secrets.ts';
 import { AgentSessions } from './sessions/agent-sessions.ts';
 
 export interface ControllerOptions {
+  /** Of this controller, for people. */
+  readonly name: string;
   readonly dataDir: string;
   readonly listen: { readonly host: string; readonly port: number };
+  /** `postgres://...`; absent: SQLite in the data directory. */
+  readonly database?: string;
+  /** Logs, artifacts and sources: shared by controllers of one database. Default: in `dataDir`. */
+  readonly filesDir?: string;
+  /** File with the key of secrets, the same for controllers of one database. Default: in `dataDir`. */
+  readonly secretsKey?: string;
   readonly pools: readonly Pool[];
+  readonly integrations: readonly IntegrationOrder[];
   readonly hostLostAfterMs: number;
+  readonly rules: FleetRules;
+  readonly alerts: readonly AlertTarget[];
   readonly limits: { readonly sourceBytes: number; readonly artifactBytes: number };
   readonly retention: RetentionRules;
   readonly log: Logger;
@@ -74,7 +95,7 @@ async function start(
   undo: (() => Promise<void> | void)[],
 ): Promise<Controller> {
   const dir = join(options.dataDir, 'controller');
-  const db = openSqlite(join(dir, 'pomona.db'));
+  const db = await openDatabase(options, dir);
   undo.push(() => db.close());
   await migrate(db);
   const fleet = await initSetting(db, 'fleet', randomBytes(3).toString('hex'));
@@ -83,27 +104,43 @@ async function start(
     clock: systemClock,
     bus: new ChangeBus(),
     log: options.log,
+    newId,
     fleet,
+    controllerId: controllerIdOf(options.name),
   };
+  if (!db.shared) await forgetEarlierProcess(db);
+  const hearing = hearOthers(db, context.controllerId, context.bus);
+  undo.push(() => hearing.close());
   const auth = new Auth(context);
-  const key = await loadSecretsKey(join(dir, 'secrets.key'));
+  const key = await loadSecretsKey(options.secretsKey ?? join(dir, 'secrets.key'));
+  await checkSecretsKey(db, key);
   const secrets = new Secrets(context, key);
-  const backoffs = new Backoffs(context.clock);
-  const sessions = new AgentSessions(context, secrets, backoffs, peerKeyOf(key));
+  const links = new HostLinks(context.clock);
+  const leases = new Leases(context, {
+    live: (controllers) => {
+      if (links.setLive(controllers)) context.bus.publish(ANYTHING);
+    },
+    alone: () => sessions.closeAll('the controller does not reach its database'),
+  });
+  undo.push(() => leases.close());
+  const scheduling = leases.want('scheduling');
+  const tidiness = leases.want('tidiness');
+  const sessions = new AgentSessions(context, secrets, peerKeyOf(key));
   undo.push(() => sessions.close());
-  const imageTurns = new ImageTurnTaking(context, (hostId) => sessions.link(hostId));
+  const imageTurns = new ImageTurnTaking(context, links);
   const pools = new Pools(context);
   const rollouts = new Rollouts(context);
   await pools.configure(options.pools, 'config');
   await ensureAdminToken(auth, options.dataDir);
 
-  const logs = new LogStore(join(dir, 'logs'));
-  const sources = new SourceStore(join(dir, 'sources'), options.limits.sourceBytes);
-  const artifacts = new ArtifactStore(join(dir, 'artifacts'), options.limits.artifactBytes);
+  const files = options.filesDir ?? dir;
+  const logs = new LogStore(join(files, 'logs'), { shared: db.shared });
+  const sources = new SourceStore(join(files, 'sources'), options.limits.sourceBytes);
+  const artifacts = new ArtifactStore(join(files, 'artifacts'), options.limits.artifactBytes);
   const reconciler = new Reconciler(context, {
-    sessions,
-    backoffs,
+    ...{ links, lease: scheduling },
     hostLostAfterMs: options.hostLostAfterMs,
+    rules: options.rules,
   });
   undo.push(() => reconciler.close());
   const jobs = new Jobs(context, {
@@ -113,13 +150,24 @@ async function start(
     // A source that is used again is spared by retention for a while.
     hasSource: async (digest) => (await sources.touch(digest)) !== undefined,
   });
-  const hosts = new Hosts(context, sessions);
+  const hosts = new Hosts(context, links);
+  const integrations = new Integrations(context, options.integrations, {
+    ...{ pools, secrets, sources, logs, leases },
+  });
+  undo.push(() => integrations.close());
+  for (const target of options.alerts) {
+    const lease = leases.want(`alerts ${target.name}`);
+    const sender = new AlertSender(context, target, { lease, secrets });
+    undo.push(() => sender.close());
+  }
+  await integrations.retireOthers();
   const registry = new Registry();
-  registerFleetMetrics(registry, context, sessions);
+  registerFleetMetrics(registry, context, links);
 
   let ready = false;
   const server = createServer({
-    handlers: handlersOf(context, { auth, hosts, jobs, pools, rollouts, secrets }),
+    handlers: handlersOf(context, { auth, hosts, integrations, jobs, pools, rollouts, secrets }),
+    receiveWebhook: (name, delivery) => integrations.receive(name, delivery),
     ...{ logs, sources, artifacts },
     registry,
     log: options.log,
@@ -132,16 +180,17 @@ async function start(
       ...deliveryPort(context),
       imageTurns: (hostId, images) => imageTurns.take(hostId, images),
       onSession: (socket, host) => sessions.attach(socket, host),
-      join: (token, { name }) => auth.join(token, name, (hostId) => sessions.link(hostId).online),
+      join: (token, { name }) => auth.join(token, name, (host) => links.of(host).online),
     },
   });
   undo.push(() => server.close());
+  await leases.tick();
   const url = await listen(server, options);
   ready = true;
   const addressPath = join(options.dataDir, 'controller.json');
   await writeJson(addressPath, { url, pid: process.pid }, { mode: 0o644 });
   undo.push(() => rm(addressPath, { force: true }));
-  const tidying = keepTidy(context, options.retention, { logs, artifacts, sources });
+  const tidying = keepTidy(context, tidiness, options.retention, { logs, artifacts, sources });
   undo.push(() => tidying.stop());
   return {
     url,
@@ -151,6 +200,19 @@ async function start(
       for (const step of undo.toReversed()) await step();
     },
   };
+}
+
+function openDatabase({ database }: ControllerOptions, dir: string): Promise<Database> {
+  if (database !== undefined) return openPostgres(database);
+  return Promise.resolve(openSqlite(join(dir, 'pomona.db')));
+}
+
+/** Whoever had the directory before is gone: what it held is free. */
+async function forgetEarlierProcess(db: Database): Promise<void> {
+  await db.transaction(async (tx) => {
+    await closeAllSessions(tx);
+    await tx.run('DELETE FROM leases');
+  });
 }
 
 async function listen(

@@ -2,11 +2,14 @@ import { listSecrets, deleteSecret } from '../db/queries/secrets.ts';
 import { deleteToken, listTokens } from '../db/queries/tokens.ts';
 import { listHosts } from '../db/queries/hosts.ts';
 import { listWorkers } from '../db/queries/workers.ts';
+import { roleAllows } from '../protocol/api/route.ts';
 import { envNameSchema } from '../protocol/values.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { VERSION } from '../platform/version.ts';
 import type { Auth } from './auth.ts';
 import type { Context } from './context.ts';
+import type { Integrations } from './ci/integrations.ts';
+import { liveControllers } from './leases.ts';
 import type { Hosts } from './hosts.ts';
 import type { Handlers } from './http/call.ts';
 import type { Jobs } from './jobs.ts';
@@ -18,6 +21,7 @@ import { workerView } from './views.ts';
 interface Parts {
   readonly auth: Auth;
   readonly hosts: Hosts;
+  readonly integrations: Integrations;
   readonly jobs: Jobs;
   readonly pools: Pools;
   readonly rollouts: Rollouts;
@@ -26,14 +30,23 @@ interface Parts {
 
 /** What each operation of the API does. */
 export function handlersOf(context: Context, parts: Parts): Handlers {
-  const { auth, hosts, jobs, pools, rollouts, secrets } = parts;
+  const { auth, hosts, integrations, jobs, pools, rollouts, secrets } = parts;
   return {
-    submitJob: ({ body, idempotencyKey }) => jobs.submit(body, idempotencyKey),
+    submitJob: ({ body, idempotencyKey, principal }) => {
+      if (body.urgent === true && !roleAllows(principal.role, 'operator')) {
+        throw new ProblemError(
+          'forbidden',
+          `an urgent job needs the role operator; the token ${principal.name} has the role ${principal.role}`,
+        );
+      }
+      return jobs.submit(body, idempotencyKey);
+    },
     listJobs: ({ query }) =>
       jobs.list({ state: query.state, pool: query.pool, after: query.after, limit: query.limit }),
     getJob: ({ params, query, signal }) => jobs.wait(params.id, query.wait, signal),
     cancelJob: ({ params }) => jobs.cancel(params.id),
     whyJob: ({ params }) => jobs.why(params.id),
+    listControllers: async () => ({ items: await liveControllers(context.db) }),
     listWorkers: async ({ query }) => {
       const { pool, all, after, limit } = query;
       const names = new Map((await listHosts(context.db)).map((host) => [host.id, host.name]));
@@ -44,8 +57,11 @@ export function handlersOf(context: Context, parts: Parts): Handlers {
       };
     },
     listHosts: async ({ query }) => pageByName(await hosts.list(), (host) => host.name, query),
-    drainHost: ({ params }) => hosts.setState(params.name, 'draining'),
-    resumeHost: ({ params }) => hosts.setState(params.name, 'active'),
+    cordonHost: ({ params }) =>
+      hosts.setState(params.name, { state: 'cordoned', reason: 'by hand' }),
+    drainHost: ({ params, query }) => hosts.drain(params.name, query.within, 'draining'),
+    retireHost: ({ params, query }) => hosts.drain(params.name, query.within, 'retiring'),
+    resumeHost: ({ params }) => hosts.setState(params.name, { state: 'active' }),
     removeHost: async ({ params }) => hosts.remove(params.name),
     listPools: async () => ({ items: await pools.list() }),
     applyPool: ({ params, body }) => {
@@ -64,6 +80,12 @@ export function handlersOf(context: Context, parts: Parts): Handlers {
     promoteRollout: ({ params }) => rollouts.move(params.pool, 'promote'),
     backRollout: ({ params }) => rollouts.move(params.pool, 'back'),
     removeRollout: ({ params }) => rollouts.remove(params.pool),
+    listIntegrations: async () => ({ items: await integrations.list() }),
+    listCiJobs: async ({ params }) => ({ items: await integrations.jobs(params.name) }),
+    explainCi: async ({ body }) => ({ items: await integrations.explain(body) }),
+    checkCi: async ({ params }) => ({ items: await integrations.check(params.name) }),
+    pauseCi: ({ params }) => integrations.pause(params.name),
+    resumeCi: ({ params }) => integrations.resume(params.name),
     setSecret: async ({ params, body }) => {
       const name = envNameSchema.safeParse(params.name);
       if (!name.success) {
@@ -72,6 +94,7 @@ export function handlersOf(context: Context, parts: Parts): Handlers {
         });
       }
       await secrets.set(name.data, body.value);
+      integrations.tryAgain();
     },
     listSecrets: async () => ({
       items: (await listSecrets(context.db)).map((row) => ({

@@ -1,28 +1,27 @@
-import type { HostState } from '../domain/host.ts';
+import { forgetOutcomes } from '../db/queries/host-outcomes.ts';
 import {
-  deleteHost,
   findHostByName,
   listHosts,
   setHostState,
-  type HostRow,
+  setHostStrikes,
+  type HostStateChange,
 } from '../db/queries/hosts.ts';
-import { findJob } from '../db/queries/jobs.ts';
-import { countLiveWorkers, liveWorkersOfHost, setWorkerState } from '../db/queries/workers.ts';
+import { countLiveWorkers, liveWorkersOfHost } from '../db/queries/workers.ts';
 import type { HostView } from '../protocol/api/resources.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { change, type Context } from './context.ts';
-import { loseJob } from './job-endings.ts';
-import type { AgentSessions } from './sessions/agent-sessions.ts';
+import { removeHost } from './remove-host.ts';
+import type { HostLinks } from './host-links.ts';
 import { hostView } from './views.ts';
 
 /** What people do with hosts. */
 export class Hosts {
   readonly #context: Context;
-  readonly #sessions: AgentSessions;
+  readonly #links: HostLinks;
 
-  constructor(context: Context, sessions: AgentSessions) {
+  constructor(context: Context, links: HostLinks) {
     this.#context = context;
-    this.#sessions = sessions;
+    this.#links = links;
   }
 
   async list(): Promise<HostView[]> {
@@ -30,44 +29,48 @@ export class Hosts {
     return (await listHosts(this.#context.db)).map((row) => {
       const mine = counts.filter((group) => group.host_id === row.id);
       const workers = mine.reduce((sum, group) => sum + Number(group.n), 0);
-      return hostView(row, this.#sessions.link(row.id), workers);
+      return hostView(row, this.#links.of(row), workers);
     });
   }
 
-  async setState(name: string, state: HostState): Promise<HostView> {
+  async setState(
+    name: string,
+    wanted: Omit<HostStateChange, 'quarantinedUntil'>,
+  ): Promise<HostView> {
     await change(this.#context, async ({ tx, event }) => {
       const row = await findHostByName(tx, name);
       if (row === undefined) throw noHost(name);
-      await setHostState(tx, row.id, state);
-      await event('host', name, state);
+      await setHostState(tx, row.id, wanted);
+      if (wanted.state === 'active') {
+        // Somebody has looked at it: what was is over.
+        await setHostStrikes(tx, row.id, 0);
+        await forgetOutcomes(tx, row.id);
+      }
+      await event('host', name, wanted.state, wanted.reason);
     });
-    const view = (await this.list()).find((host) => host.name === name);
-    if (view === undefined) throw noHost(name);
-    return view;
+    return this.#view(name);
   }
 
-  /** Forgets a host: its credential ends, its workers count as destroyed, its jobs are lost. */
+  async #view(name: string): Promise<HostView> {
+    const row = await findHostByName(this.#context.db, name);
+    if (row === undefined) throw noHost(name);
+    const workers = await liveWorkersOfHost(this.#context.db, row.id);
+    return hostView(row, this.#links.of(row), workers.length);
+  }
+
+  /** Lets what runs end, by a time if one is given; then it stays, or is forgotten. */
+  drain(name: string, withinMs: number | undefined, state: 'draining' | 'retiring') {
+    const drainBy = withinMs === undefined ? undefined : this.#context.clock.now() + withinMs;
+    return this.setState(name, { state, drainBy, reason: 'by hand' });
+  }
+
+  /** Forgets a host now: its jobs are lost. */
   async remove(name: string): Promise<void> {
-    const removed = await change(this.#context, async (changes): Promise<HostRow> => {
+    await change(this.#context, async (changes) => {
       const row = await findHostByName(changes.tx, name);
       if (row === undefined) throw noHost(name);
-      const reason = `host ${name} was removed`;
-      for (const worker of await liveWorkersOfHost(changes.tx, row.id)) {
-        await setWorkerState(changes.tx, {
-          id: worker.id,
-          state: 'destroyed',
-          reason,
-          now: changes.now,
-        });
-        await changes.event('worker', worker.id, 'destroyed', reason);
-        const job = worker.job_id === null ? undefined : await findJob(changes.tx, worker.job_id);
-        if (job?.worker_id === worker.id) await loseJob(changes, job, { ran: true, reason });
-      }
-      await deleteHost(changes.tx, row.id);
-      await changes.event('host', name, 'removed');
-      return row;
+      await removeHost(changes, row, `host ${name} was removed`);
     });
-    this.#sessions.expel(removed.id);
   }
 }
 

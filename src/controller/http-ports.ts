@@ -17,8 +17,8 @@ export function jobsPort({ db, bus }: Context): JobsPort {
       return all.find((artifact) => artifact.path === path);
     },
     onChange: (jobId, listener) =>
-      bus.listen(({ subjects }) => {
-        if (subjects.has(jobId)) listener();
+      bus.listen(({ subjects, all }) => {
+        if (all || subjects.has(jobId)) listener();
       }),
   };
 }

@@ -1,7 +1,7 @@
 import { factsOf, listHosts } from '../db/queries/hosts.ts';
 import type { ImageTurns } from '../protocol/image-turns.ts';
 import type { Context } from './context.ts';
-import type { HostLink } from './sessions/agent-sessions.ts';
+import type { HostLinks } from './host-links.ts';
 
 /** Hosts that bring one image from the remote at the same time; the others wait for one that has it. */
 const AT_ONCE = 2;
@@ -16,13 +16,13 @@ const MOST_PEERS = 8;
  */
 export class ImageTurnTaking {
   readonly #context: Context;
-  readonly #link: (hostId: string) => HostLink;
+  readonly #links: HostLinks;
   /** By image: when the turn of each host ends, by the monotonic clock. */
   readonly #turns = new Map<string, Map<string, number>>();
 
-  constructor(context: Context, link: (hostId: string) => HostLink) {
+  constructor(context: Context, links: HostLinks) {
     this.#context = context;
-    this.#link = link;
+    this.#links = links;
   }
 
   /** Turns and peers for a host that wants these images, and no turn any more for others. */
@@ -48,7 +48,7 @@ export class ImageTurnTaking {
     const peers: ImageTurns['peers'] = [];
     for (const row of shuffled(await listHosts(this.#context.db))) {
       const facts = row.id === hostId ? undefined : factsOf(row);
-      if (facts?.peer === undefined || !this.#link(row.id).online) continue;
+      if (facts?.peer === undefined || !this.#links.of(row).online) continue;
       const digests = facts.images
         .filter(({ name, digest }) => wanted.has(name) && (named.get(digest) ?? 0) < MOST_PEERS)
         .map(({ digest }) => digest);

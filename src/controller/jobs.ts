@@ -1,28 +1,17 @@
 import { createHash } from 'node:crypto';
-import { newId } from '../domain/ids.ts';
 import type { Payload } from '../domain/job.ts';
 import type { Pool } from '../domain/pool.ts';
 import { explainJob } from '../domain/scheduling/explain.ts';
 import { DEFAULT_POOL, poolFits } from '../domain/scheduling/fit.ts';
 import type { QueuedJob } from '../domain/scheduling/fleet-view.ts';
+import { listHosts } from '../db/queries/hosts.ts';
 import { listArtifacts } from '../db/queries/artifacts.ts';
-import {
-  buildOf,
-  countAhead,
-  findJob,
-  findJobByKey,
-  finishJob,
-  insertJob,
-  labelsOf,
-  listJobs,
-  requestCancel,
-  type JobRow,
-} from '../db/queries/jobs.ts';
-import { findWorker, setWorkerGoal } from '../db/queries/workers.ts';
+import { findJob, findJobByKey, insertJob, listJobs, type JobRow } from '../db/queries/jobs.ts';
 import { nearest } from '../domain/nearest.ts';
 import type { JobRequest, JobView, Why } from '../protocol/api/resources.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { change, type Context } from './context.ts';
+import { cancelJob } from './job-endings.ts';
 import type { Pools } from './pools.ts';
 import type { Reconciler } from './reconcile/reconciler.ts';
 import type { Secrets } from './secrets.ts';
@@ -54,10 +43,10 @@ export class Jobs {
     const before = key === undefined ? undefined : await findJobByKey(this.#context.db, key);
     if (before !== undefined) return this.#sameRequest(before, hash);
     const { payload, retries } = await this.#check(request);
-    const row = await change(this.#context, async ({ tx, now, event }) => {
+    const row = await change(this.#context, async ({ tx, now, newId, event }) => {
       const meanwhile = key === undefined ? undefined : await findJobByKey(tx, key);
       if (meanwhile !== undefined) return meanwhile;
-      const id = newId('j', now);
+      const id = newId('j');
       await insertJob(tx, {
         id,
         title: request.title ?? null,
@@ -65,6 +54,9 @@ export class Jobs {
         labels: request.labels,
         payload,
         priority: request.priority,
+        team: request.team ?? null,
+        urgent: request.urgent === true ? 1 : 0,
+        wanted_host: request.host ?? null,
         retries,
         submitted_at: now,
         idempotency_key: key ?? null,
@@ -100,6 +92,7 @@ export class Jobs {
     if (request.source !== undefined && !(await this.#parts.hasSource(request.source))) {
       throw new ProblemError('unknown_source', `no source ${request.source}; upload it first`);
     }
+    await this.#checkHost(request);
     if (request.timeoutMs !== undefined && request.timeoutMs > pool.maxTimeoutMs) {
       throw new ProblemError('invalid', 'the time-out is longer than the pool allows', {
         errors: [
@@ -122,6 +115,15 @@ export class Jobs {
         ...(request.build === undefined ? {} : { build: request.build }),
       },
     };
+  }
+
+  async #checkHost({ host }: JobRequest): Promise<void> {
+    if (host === undefined) return;
+    const names = (await listHosts(this.#context.db)).map(({ name }) => name);
+    if (names.includes(host)) return;
+    const near = nearest(host, names);
+    const hint = near === undefined ? '' : `; did you mean ${near}?`;
+    throw new ProblemError('no_host', `there is no host ${host}${hint} (\`pomona host list\`)`);
   }
 
   /** The first pool that takes the job; its numbers are the job's defaults. */
@@ -157,8 +159,8 @@ export class Jobs {
   #nextChange(id: string, ms: number, signal: AbortSignal) {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, Math.max(0, ms));
-    const unlisten = this.#context.bus.listen(({ subjects }) => {
-      if (subjects.has(id)) resolve();
+    const unlisten = this.#context.bus.listen(({ subjects, all }) => {
+      if (all || subjects.has(id)) resolve();
     });
     const aborted = () => resolve();
     signal.addEventListener('abort', aborted);
@@ -190,28 +192,10 @@ export class Jobs {
   /** A waiting job ends at once; a job with a worker ends when the worker has ended it. */
   async cancel(id: string): Promise<JobView> {
     await this.#find(id);
-    await change(this.#context, async ({ tx, now, event, host }) => {
-      const job = await findJob(tx, id);
+    await change(this.#context, async (changes) => {
+      const job = await findJob(changes.tx, id);
       if (job === undefined || job.state === 'finished') return;
-      await requestCancel(tx, id);
-      if (job.state === 'queued') {
-        await finishJob(tx, {
-          id,
-          outcome: 'cancelled',
-          exitCode: undefined,
-          reason: 'cancelled while it waited',
-          startedAt: undefined,
-          finishedAt: now,
-          logBytes: undefined,
-        });
-        await event('job', id, 'cancelled');
-        return;
-      }
-      const worker = await findWorker(tx, job.worker_id ?? '');
-      if (worker?.goal !== 'run') return;
-      await setWorkerGoal(tx, { id: worker.id, goal: 'cancel', reason: undefined, now });
-      await event('job', id, 'cancelling');
-      host(worker.host_id);
+      await cancelJob(changes, job, 'cancelled while it waited');
     });
     await this.#context.db.flush();
     return this.get(id);
@@ -223,12 +207,10 @@ export class Jobs {
     if (job.state !== 'queued') {
       return { jobId: id, state: job.state, summary: notQueued(job), ahead: 0, pools: [] };
     }
-    const ahead = await countAhead(this.#context.db, job);
-    const queued = {
-      ...{ id, pool: job.pool ?? undefined, labels: labelsOf(job) },
-      build: buildOf(job),
-    };
-    const { summary, pools } = explainJob(await this.#parts.reconciler.view(), queued, ahead);
+    const view = await this.#parts.reconciler.view();
+    const queued = view.queued.find((each) => each.id === id);
+    if (queued === undefined) return this.why(id);
+    const { summary, ahead, pools } = explainJob(view, queued);
     return {
       jobId: id,
       state: job.state,

@@ -5,14 +5,10 @@ import { listHosts } from '../db/queries/hosts.ts';
 import { countJobsByState } from '../db/queries/jobs.ts';
 import { countLiveWorkers } from '../db/queries/workers.ts';
 import type { Context } from './context.ts';
-import type { AgentSessions } from './sessions/agent-sessions.ts';
+import type { HostLinks } from './host-links.ts';
 
-/** Registers what the fleet looks like now; each is counted when it is scraped. */
-export function registerFleetMetrics(
-  registry: Registry,
-  context: Context,
-  sessions: AgentSessions,
-): void {
+/** Registers what the fleet looks like now; each is exact when it is scraped. */
+export function registerFleetMetrics(registry: Registry, context: Context, links: HostLinks): void {
   new Gauge({
     name: 'pomona_jobs',
     help: 'Jobs that are not finished, by state',
@@ -43,7 +39,7 @@ export function registerFleetMetrics(
     labelNames: ['online'],
     registers: [registry],
     async collect() {
-      const online = (await listHosts(context.db)).map((host) => sessions.link(host.id).online);
+      const online = (await listHosts(context.db)).map((host) => links.of(host).online);
       this.set({ online: 'true' }, online.filter(Boolean).length);
       this.set({ online: 'false' }, online.filter((is) => !is).length);
     },

@@ -1,17 +1,25 @@
 import { deleteArtifacts } from '../db/queries/artifacts.ts';
+import { deleteCiJobsGoneBefore, deleteDeliveriesBefore } from '../db/queries/ci/jobs.ts';
+import { deleteRunnersRemovedBefore } from '../db/queries/ci/runners.ts';
 import { deleteEventsUpTo, latestEventSeq } from '../db/queries/events.ts';
 import { deleteJob, findJob, forgetOldKeys, jobsFinishedBefore } from '../db/queries/jobs.ts';
+import { DEMAND_KEPT_MS, SLOT_MS } from '../domain/scheduling/forecast.ts';
+import { deleteDemandBefore } from '../db/queries/demand.ts';
+import { deleteOutcomesBefore } from '../db/queries/host-outcomes.ts';
+import { EVIDENCE_MS } from '../domain/quarantine.ts';
 import { deleteDeadJoinTokens } from '../db/queries/tokens.ts';
 import { deleteWorkersGoneBefore } from '../db/queries/workers.ts';
 import type { Context } from './context.ts';
 import type { ArtifactStore } from './files/artifact-store.ts';
 import type { SourceStore } from './files/source-store.ts';
+import type { Lease } from './leases.ts';
 import type { LogStore } from './logs/log-store.ts';
 import { tidy } from './logs/retention.ts';
 
 const EVERY_MS = 600_000;
 const HOUR_MS = 3_600_000;
 const KEY_LIFE_MS = 24 * HOUR_MS;
+const CI_LIFE_MS = 7 * 24 * HOUR_MS;
 const EVENTS_KEPT = 100_000;
 /** Rows removed in one go, so that nothing else waits for long. */
 const BATCH = 500;
@@ -37,11 +45,13 @@ export interface KeptFiles {
 /** Applies the rules now and every ten minutes, until it is stopped. */
 export function keepTidy(
   context: Context,
+  lease: Lease,
   rules: RetentionRules,
   files: KeptFiles,
 ): { stop(): Promise<void> } {
   let running: Promise<void> | undefined;
   const start = () => {
+    if (!lease.held) return;
     running ??= applyRetention(context, rules, files)
       .catch((error: unknown) => context.log.log('error', 'tidying up failed', { error }))
       .finally(() => {
@@ -49,11 +59,13 @@ export function keepTidy(
       });
   };
   start();
+  const unwatch = lease.onTaken(start);
   const timer = setInterval(start, EVERY_MS);
   timer.unref();
   return {
     stop: async () => {
       clearInterval(timer);
+      unwatch();
       await running;
     },
   };
@@ -77,8 +89,14 @@ export async function applyRetention(
 async function removeOldRows({ db, clock }: Context, rules: RetentionRules): Promise<void> {
   const now = clock.now();
   await forgetOldKeys(db, now - KEY_LIFE_MS);
+  await deleteOutcomesBefore(db, now - EVIDENCE_MS);
+  await deleteDemandBefore(db, Math.floor((now - DEMAND_KEPT_MS) / SLOT_MS));
   await deleteDeadJoinTokens(db, now);
   await deleteWorkersGoneBefore(db, now - rules.workersMs);
+  // As long as a CI system may still tell of them.
+  await deleteCiJobsGoneBefore(db, now - CI_LIFE_MS);
+  await deleteRunnersRemovedBefore(db, now - CI_LIFE_MS);
+  await deleteDeliveriesBefore(db, now - CI_LIFE_MS);
   await deleteEventsUpTo(db, (await latestEventSeq(db)) - EVENTS_KEPT);
 }
 

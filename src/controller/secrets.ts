@@ -1,5 +1,7 @@
-import { randomBytes } from 'node:crypto';
+import { hkdfSync, randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
+import type { Queryable } from '../db/database.ts';
+import { initSetting } from '../db/queries/settings.ts';
 import { findSecret, saveSecret } from '../db/queries/secrets.ts';
 import { openWithKey, sealWithKey } from '../platform/seal.ts';
 import type { Context } from './context.ts';
@@ -22,6 +24,15 @@ export class Secrets {
     });
   }
 
+  /** Encrypts what is not a secret of its own; `about` has to be said again to open it. */
+  seal(content: string, about: string): string {
+    return sealWithKey(this.#key, Buffer.from(content), about);
+  }
+
+  open(sealed: string, about: string): string {
+    return openWithKey(this.#key, sealed, about).toString('utf8');
+  }
+
   /** Names among these that were never set. */
   async missing(names: readonly string[]): Promise<string[]> {
     const rows = await Promise.all(names.map((name) => findSecret(this.#context.db, name)));
@@ -39,6 +50,18 @@ export class Secrets {
     }
     return values;
   }
+}
+
+/**
+ * Throws when what the database holds was encrypted with another key: secrets would be lost, and the
+ * hosts of one controller would not trust those of another.
+ */
+export async function checkSecretsKey(db: Queryable, key: Buffer): Promise<void> {
+  const print = Buffer.from(hkdfSync('sha256', key, '', 'pomona key check', 16)).toString('hex');
+  if ((await initSetting(db, 'secrets-key', print)) === print) return;
+  throw new Error(
+    'the key of secrets is not the one that this database was used with; copy secrets.key from the other controller, and name it with `secretsKey` in pomona.yaml',
+  );
 }
 
 /** Reads the 32-byte key that secrets are encrypted with, or makes it (mode 0600). */

@@ -6,7 +6,7 @@ import { specOf, type WorkerRow } from '../db/queries/workers.ts';
 import type { WorkerSpec } from '../domain/worker.ts';
 import { hostLabels } from '../domain/scheduling/fit.ts';
 import type { EventView, HostView, JobView, WorkerView } from '../protocol/api/resources.ts';
-import type { HostLink } from './sessions/agent-sessions.ts';
+import type { HostLink } from './host-links.ts';
 import { workerName } from './sessions/desired.ts';
 
 /** Rows as the API shows them. */
@@ -26,6 +26,9 @@ export function jobView(row: JobRow, artifacts: readonly ArtifactRow[]): JobView
     secrets: [...payload.secrets],
     artifactGlobs: [...payload.artifacts],
     priority: row.priority,
+    team: row.team ?? undefined,
+    urgent: row.urgent === 1,
+    wantedHost: row.wanted_host ?? undefined,
     retries: row.retries,
     timeoutMs: payload.timeoutMs,
     epoch: row.epoch,
@@ -67,6 +70,9 @@ export function hostView(row: HostRow, link: HostLink, workers: number): HostVie
     id: row.id,
     name: row.name,
     state: row.state,
+    stateReason: row.state_reason ?? undefined,
+    drainBy: row.drain_by ?? undefined,
+    quarantinedUntil: row.quarantined_until ?? undefined,
     online: link.online,
     lastSeenAt: row.last_seen_at ?? undefined,
     workers,

@@ -12,9 +12,14 @@ export interface Queryable {
 export type SqlValue = string | number | null | undefined;
 
 export interface Database extends Queryable {
+  /** Whether other processes may use it too. */
+  readonly shared: boolean;
+  /** A statement that defines something, as this database says it. */
+  dialect(statement: string): string;
   /**
    * Runs `work` in one transaction: all of it, or, when it throws, nothing. Transactions run one
-   * after the other; `work` awaits nothing but queries on the `tx` it is given.
+   * after the other, also those of other processes; `work` awaits nothing but queries on the `tx` it
+   * is given.
    */
   transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T>;
   /**
@@ -22,6 +27,19 @@ export interface Database extends Queryable {
    * not undo it. Calls at the same time share one flush. Await it before telling anyone outside.
    */
   flush(): Promise<void>;
+  /** Wall-clock milliseconds by the one clock that all who use the database share. */
+  now(): Promise<number>;
+  /** Tells all who listen, once the transaction is committed. `text` has at most 7,000 bytes. */
+  tell(tx: Queryable, channel: string, text: string): Promise<void>;
+  /**
+   * Calls `listener` for what others tell, in the order of their commits, and for what is told here.
+   * `missed` is called when something may not have been heard: all may have changed.
+   */
+  listen(
+    channel: string,
+    listener: (text: string) => void,
+    missed: () => void,
+  ): { close(): Promise<void> };
   close(): Promise<void>;
 }
 

@@ -2,12 +2,15 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { DatabaseError, type Database, type Queryable, type SqlValue } from './database.ts';
 
+/** What SQLite calls a database that is in memory alone. */
+const MEMORY = ':memory:';
+
 /** SQLite's primary result codes that have a meaning of their own here (sqlite3.h). */
 const SQLITE_FULL = 13;
 const SQLITE_IOERR = 10;
 
 /**
- * Opens (or makes) an SQLite database file in WAL mode. A commit survives the death of the process
+ * Opens (or makes) an SQLite database file in WAL mode; `:memory:` is kept nowhere. A commit survives the death of the process
  * at once, and a power failure after `flush`. The caller holds the lock of the data directory: one
  * process at a time.
  */
@@ -16,6 +19,7 @@ export function openSqlite(path: string): Database {
 }
 
 class SqliteDatabase implements Database, Queryable {
+  readonly shared = false;
   readonly #path: string;
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
@@ -37,6 +41,10 @@ class SqliteDatabase implements Database, Queryable {
     } catch (cause) {
       throw translate(cause, path);
     }
+  }
+
+  dialect(statement: string): string {
+    return statement;
   }
 
   async all<Row>(sql: string, params: readonly SqlValue[] = []): Promise<Row[]> {
@@ -83,6 +91,7 @@ class SqliteDatabase implements Database, Queryable {
 
   /** The write-ahead log is flushed through a handle of its own, off the main thread. */
   async flush(): Promise<void> {
+    if (this.#path === MEMORY) return;
     if (this.#flushing === undefined) {
       this.#flushing = this.#sync().finally(() => {
         this.#flushing = undefined;
@@ -102,6 +111,19 @@ class SqliteDatabase implements Database, Queryable {
   async #sync(): Promise<void> {
     this.#wal ??= await open(`${this.#path}-wal`, 'r+');
     await this.#wal.datasync();
+  }
+
+  async now(): Promise<number> {
+    return Date.now();
+  }
+
+  /** Nobody else uses the database, so nobody is told. */
+  async tell(): Promise<void> {
+    // Nothing is left to do.
+  }
+
+  listen(): { close(): Promise<void> } {
+    return { close: async () => undefined };
   }
 
   async close(): Promise<void> {

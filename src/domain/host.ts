@@ -66,6 +66,17 @@ export interface HostCapacity {
 
 export const MACOS_VMS_PER_HOST = 2;
 
-export const HOST_STATES = ['active', 'draining'] as const;
-/** `draining`: running jobs end, nothing new starts. */
+/** Nothing new starts on a host with less of its disk free. */
+export const DISK_LOW_BYTES = 2 ** 30;
+
+/**
+ * | state       | what it means                                                                     |
+ * |-------------|-----------------------------------------------------------------------------------|
+ * | active      | it takes jobs                                                                     |
+ * | cordoned    | nothing new starts; idle workers stay                                             |
+ * | draining    | nothing new starts, idle workers go; it stays when it is empty                    |
+ * | retiring    | the same, and it is forgotten when it is empty                                    |
+ * | quarantined | the same, because too much failed there; for a while, or until somebody looks     |
+ */
+export const HOST_STATES = ['active', 'cordoned', 'draining', 'retiring', 'quarantined'] as const;
 export type HostState = (typeof HOST_STATES)[number];

@@ -1,3 +1,4 @@
+import type { Window } from './window.ts';
 import type { Limits, VolumeUse } from './worker.ts';
 
 /** Workers that are alike. Resolved from the configuration or from `pomona pool apply`. */
@@ -22,6 +23,18 @@ export interface Pool {
   readonly ready: number;
   /** Workers at most, over all hosts. */
   readonly max: number;
+  /** Other numbers at some times; of those that are open the last counts. */
+  readonly schedule?: readonly PoolSchedule[];
+  /** `on`: as many more are kept ready as the history says will be needed. */
+  readonly forecast?: 'on';
+  /** Where its workers go: to the host with the most room (the default), or the least. */
+  readonly placement?: 'spread' | 'pack';
+  /** How long a ready worker that nobody needs is kept; absent: `SURPLUS_IDLE_MS`. */
+  readonly idleMs?: number;
+  /** An idle worker of this age is replaced once another is ready in its place. */
+  readonly softAgeMs?: number;
+  /** No worker is idle at this age; on its host it ends itself when no controller answers. */
+  readonly hardAgeMs?: number;
   readonly limits: Limits;
   /** Whose jobs it runs, first trusted ones; `untrusted`: strangers', whose volumes nobody else sees. */
   readonly trust?: 'trusted' | 'untrusted';
@@ -31,6 +44,12 @@ export interface Pool {
   /** Time-out of jobs that name none, and the longest a job may ask for. */
   readonly defaultTimeoutMs: number;
   readonly maxTimeoutMs: number;
+}
+
+export interface PoolSchedule {
+  readonly when: Window;
+  readonly ready?: number;
+  readonly max?: number;
 }
 
 /** The image that is always there: nothing in home, nothing in prefix. */

@@ -1,3 +1,4 @@
+import { failsMoreOften } from './evidence.ts';
 import type { Pool } from './pool.ts';
 
 /**
@@ -98,39 +99,9 @@ function whyWorse(old: Tally, next: Tally): string | undefined {
   return undefined;
 }
 
-/**
- * Whether the new one fails more often than by accident (Fisher's exact test, one-sided). With nothing to
- * compare with, most trials have to have failed.
- */
+/** With nothing to compare with, most trials have to have failed. */
 function isWorse(failed: number, trials: number, oldFailed: number, oldTrials: number): boolean {
   if (failed < LEAST_FAILURES) return false;
   if (oldTrials === 0) return failed / trials > 0.5;
-  return chanceOfSoMany(failed, trials, oldFailed, oldTrials) < SIGNIFICANCE;
-}
-
-/** How likely `failed` or more of the failures of both fall on `trials` by accident. */
-function chanceOfSoMany(
-  failed: number,
-  trials: number,
-  oldFailed: number,
-  oldTrials: number,
-): number {
-  const failures = failed + oldFailed;
-  let chance = 0;
-  for (let count = failed; count <= Math.min(failures, trials); count += 1) {
-    const rest = failures - count;
-    if (rest > oldTrials) continue;
-    chance += Math.exp(
-      logChoose(trials, count) +
-        logChoose(oldTrials, rest) -
-        logChoose(trials + oldTrials, failures),
-    );
-  }
-  return chance;
-}
-
-function logChoose(n: number, k: number): number {
-  let sum = 0;
-  for (let i = 1; i <= k; i += 1) sum += Math.log(n - k + i) - Math.log(i);
-  return sum;
+  return failsMoreOften({ failed, trials }, { failed: oldFailed, trials: oldTrials }, SIGNIFICANCE);
 }

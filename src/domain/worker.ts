@@ -63,6 +63,8 @@ interface CommonSpec {
   readonly limits: Limits;
   /** Absent: trusted. */
   readonly trust?: 'untrusted';
+  /** While no controller answers it ends itself at this age, if it has no job; absent: never. */
+  readonly hardAgeMs?: number;
   /** Absent: none. */
   readonly volumes?: readonly VolumeUse[];
 }

@@ -17,6 +17,7 @@ export const PROBLEMS = {
   wrong_offset: { status: 409, when: 'log bytes must follow what is there; `offset` says where' },
   no_pool: { status: 422, when: 'no pool has the name or the labels asked for' },
   unknown_secret: { status: 422, when: 'a secret of that name was never set' },
+  no_host: { status: 422, when: 'the job asks for a host that is not in the fleet' },
   unknown_source: { status: 422, when: 'a source of that digest was never uploaded' },
   too_large: { status: 413, when: 'the body is larger than the limit' },
   disk_full: { status: 507, when: "the controller's disk is full; try again after making room" },

@@ -20,8 +20,11 @@ import { peerAddressSchema } from './image-turns.ts';
  * The agent session: one WebSocket at `/agent/v1/session`, opened by the agent with its host
  * credential as bearer token. Each text message is one of the JSON objects below.
  *
- *   agent       -> hello     facts and every worker it has; once, first
+ *   agent       -> hello     who it is and its facts; once, first
  *   controller  -> welcome   answers hello
+ *   agent       -> observed  every worker it has (`complete`), as the answer to welcome: only now the
+ *                            session has begun. A hello that was long under way, or that a controller
+ *                            reads late, is of a connection that is over, and is not answered
  *   controller  -> desired   the whole list of workers wanted on this host; on every change
  *   agent       -> observed  workers whose state changed, or all of them (`complete`), at least
  *                            each `heartbeatMs`
@@ -36,7 +39,7 @@ import { peerAddressSchema } from './image-turns.ts';
  *   GET /agent/v1/jobs/{job}/source?epoch=               the job's source
  */
 export const SESSION_PATH = '/agent/v1/session';
-export const SESSION_PROTOCOL = 2;
+export const SESSION_PROTOCOL = 3;
 
 /** WebSocket close codes with a meaning of their own. */
 export const CLOSE = {
@@ -126,7 +129,6 @@ export const agentMessageSchema = z.discriminatedUnion('type', [
     protocol: z.int(),
     agentVersion: z.string().max(64),
     facts: hostFactsSchema,
-    workers: z.array(observedWorkerSchema),
   }),
   z.strictObject({
     type: z.literal('observed'),
@@ -136,6 +138,8 @@ export const agentMessageSchema = z.discriminatedUnion('type', [
     /** Present when images, drivers or labels changed. */
     facts: hostFactsSchema.exactOptional(),
     diskFreeBytes: z.number().exactOptional(),
+    /** Wall-clock ms of the host, as it sends this. */
+    clock: z.number().exactOptional(),
   }),
 ]);
 
@@ -154,6 +158,7 @@ const payloadSchema = z.strictObject({
 const commonSpec = {
   ...{ pool: nameSchema, image: imageRefSchema, limits: limitsSchema },
   trust: z.literal('untrusted').exactOptional(),
+  hardAgeMs: z.int().positive().exactOptional(),
   volumes: z.array(volumeUseSchema).max(16).readonly().exactOptional(),
 };
 

@@ -150,7 +150,7 @@ exit $code
   }
 }
 
-/** With one thread for files, changes come one by one and can be counted: first all, then to each. */
+/** With one thread for files, changes come one by one and can be exact: first all, then to each. */
 async function* atChanges(place: StorePlace): AsyncGenerator<Ran> {
   const dir = await mkdtemp(join(tmpdir(), 'pomona-trace-'));
   const log = join(dir, 'log');
@@ -164,7 +164,7 @@ async function* atChanges(place: StorePlace): AsyncGenerator<Ran> {
       { UV_THREADPOOL_SIZE: '1' },
     );
   try {
-    // The thread's own are counted, not those of tools, which are other processes.
+    // The thread's own are exact, not those of tools, which are other processes.
     const whole = await traced('-f');
     const calls = new Map<string, number>();
     for (const [, name = ''] of (await readFile(log, 'utf8')).matchAll(/^\d+ +(\w+)\(/gm)) {
@@ -173,7 +173,7 @@ async function* atChanges(place: StorePlace): AsyncGenerator<Ran> {
     for (const [name, count] of calls) {
       for (let point = 1; point <= count; point += 1) {
         const ran = await traced('-f', '-e', `inject=${name}:signal=KILL:when=${point}`);
-        // Of those counted some were the tools'.
+        // Of those exact some were the tools'.
         if (ran.ended) break;
         yield ran;
       }

@@ -40,7 +40,7 @@ describe('vm tart (fake), in trouble', { skip }, () => {
     assert.equal(existsSync(join(dir, 'home/vms', NAME, 'state.vzvmsave')), false);
   });
 
-  test('the third macOS guest of a Mac is refused as the limit that it is, foreign ones counted', async () => {
+  test('the third macOS guest of a Mac is refused as the limit that it is, foreign ones exact', async () => {
     tart.set('foreign', '1');
     const names = [NAME, `${OWNED}w-2`];
     for (const name of names) await clone(name);
@@ -50,7 +50,7 @@ describe('vm tart (fake), in trouble', { skip }, () => {
     await driver.boot(`${OWNED}w-2`, NEVER);
   });
 
-  test('macOS guests of the user are counted, and nothing else', async () => {
+  test('macOS guests of the user are exact, and nothing else', async () => {
     const home = mkdtempSync(join(tmpdir(), 'pomona-tart-home-'));
     const { TART_HOME } = process.env;
     process.env['TART_HOME'] = home;

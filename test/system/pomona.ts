@@ -104,6 +104,18 @@ export class Pomona {
     return JSON.parse(ran.out) as T;
   }
 
+  /** Kills the servers; what they started goes on. */
+  async killServers(): Promise<void> {
+    for (const server of this.#servers) await kill(server, 'SIGKILL');
+    this.#servers.clear();
+  }
+
+  /** Asks the servers to end, and waits until they have. */
+  async stopServers(): Promise<void> {
+    for (const server of this.#servers) await kill(server, 'SIGTERM');
+    this.#servers.clear();
+  }
+
   /** Ends every server of this test and removes all of it. */
   async remove(): Promise<void> {
     for (const server of this.#servers) await kill(server, 'SIGKILL');
@@ -139,7 +151,7 @@ export async function kill(child: ChildProcess, signal: NodeJS.Signals): Promise
   await gone;
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
@@ -149,15 +161,16 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** Waits for a condition, asking again and again, for a bounded time. */
+/** Waits for a condition, asking again and again, for a bounded time; `instead` tells what is there. */
 export async function until(
   what: string,
   condition: () => Promise<boolean>,
   ms = 30_000,
+  instead: () => string = () => '',
 ): Promise<void> {
   const deadline = Date.now() + ms;
   while (!(await condition())) {
-    assert.ok(Date.now() < deadline, `${what}: not within ${ms} ms`);
+    assert.ok(Date.now() < deadline, `${what}: not within ${ms} ms ${instead()}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

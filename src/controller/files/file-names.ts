@@ -6,7 +6,7 @@ export function checkId(id: string): string {
   return id;
 }
 
-/** Hand-overs are counted from 1. Throws RangeError. */
+/** Hand-overs are exact from 1. Throws RangeError. */
 export function checkEpoch(epoch: number): number {
   if (!Number.isSafeInteger(epoch) || epoch < 1) {
     throw new RangeError(`${epoch} is no epoch: expected a whole number from 1`);

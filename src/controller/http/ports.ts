@@ -94,6 +94,11 @@ export interface ServerOptions {
   readonly jobs: JobsPort;
   readonly events: EventsPort;
   readonly agents: AgentsPort;
+  /** Takes in what a CI system delivers. Throws ProblemError. */
+  receiveWebhook(
+    integration: string,
+    delivery: { headers: Readonly<Record<string, string | undefined>>; body: Buffer },
+  ): Promise<'accepted' | 'known'>;
   /** The principal of a valid token, else undefined. */
   authenticate(bearer: string): Promise<Principal | undefined>;
   /** False while starting or stopping. */

@@ -11,6 +11,7 @@ import type { ServerLimits, ServerOptions } from './ports.ts';
 import { COMMON_HEADERS, rawProblem } from './respond.ts';
 import { mountService } from './service-routes.ts';
 import { Serving } from './serving.ts';
+import { mountWebhooks } from './webhook-routes.ts';
 
 export type { Handlers } from './call.ts';
 export type { ServerLimits, ServerOptions } from './ports.ts';
@@ -35,6 +36,7 @@ export function createServer(options: ServerOptions): ControllerServer {
   mountApi(app, serving);
   mountAgentData(app, serving);
   mountAgentImages(app, serving);
+  mountWebhooks(app, serving);
   mountService(app, serving);
   let url: string | undefined;
   let closed: Promise<void> | undefined;

@@ -10,20 +10,26 @@ import type { Kept } from './retention.ts';
 /** A piece that `read` gives is at most this long. Larger than the longest frame. */
 export const LOG_PIECE_BYTES = 256 * 1024;
 
+/** How soon readers see what another process appends. */
+const WATCH_MS = 500;
+
 const FILE_NAME = /^([a-z0-9][a-z0-9-]*)\.(\d+)\.log$/;
 
 /**
  * Jobs' logs in files `<dir>/<shard>/<job>.<epoch>.log`, one for each hand-over of a job.
  *
  * A file's length is all its state: after a crash, appending goes on there. Appended bytes may be
- * cut anywhere; readers get whole frames only. One process at a time may append below `dir`.
+ * cut anywhere; readers get whole frames only. Several processes may append when `shared`: what they
+ * append at an offset is the same, since one agent sends it.
  */
 export class LogStore {
   readonly #dir: string;
+  readonly #shared: boolean;
   readonly #open = new Map<string, OpenLog>();
 
-  constructor(dir: string) {
+  constructor(dir: string, { shared = false } = {}) {
     this.#dir = dir;
+    this.#shared = shared;
   }
 
   /**
@@ -39,6 +45,7 @@ export class LogStore {
     bytes: Buffer | AsyncIterable<Buffer>,
   ): Promise<number> {
     return this.#using(jobId, epoch, async (log, path) => {
+      if (this.#shared) log.size = undefined;
       const size = log.size ?? (await sizeOf(path));
       if (offset > size) throw wrongOffset(offset, size);
       const file = await openToAppend(path);
@@ -58,7 +65,7 @@ export class LogStore {
   /** Bytes stored, 0 when there is no such log. The last frame may not be complete. */
   size(jobId: string, epoch: number): Promise<number> {
     const path = this.#path(jobId, epoch);
-    const known = this.#open.get(path)?.size;
+    const known = this.#shared ? undefined : this.#open.get(path)?.size;
     return known === undefined ? sizeOf(path) : Promise.resolve(known);
   }
 
@@ -105,7 +112,9 @@ export class LogStore {
     // A function of its own, so that one listener given twice counts twice.
     const call = () => listener();
     log.listeners.add(call);
+    const watching = this.#shared ? watchSize(path, call) : undefined;
     return () => {
+      clearInterval(watching);
       if (log.listeners.delete(call)) this.#leave(path, log);
     };
   }
@@ -200,6 +209,20 @@ async function openToAppend(path: string): Promise<FileHandle> {
     if (hasCode(error, 'EEXIST')) return open(path, 'r+');
     throw writeProblem(error, 'log bytes');
   }
+}
+
+/** What other processes append is not told: it is looked for. */
+function watchSize(path: string, grew: () => void): NodeJS.Timeout {
+  let seen: number | undefined;
+  return setInterval(() => {
+    sizeOf(path)
+      .then((size) => {
+        if (seen !== undefined && size > seen) grew();
+        seen = size;
+      })
+      // A share that is out of reach for a while: it is looked at again.
+      .catch(() => undefined);
+  }, WATCH_MS);
 }
 
 async function sizeOf(path: string): Promise<number> {

@@ -1,34 +1,28 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { backoffKey } from '../../domain/scheduling/fleet-view.ts';
-import { Backoffs } from './backoffs.ts';
+import { ControllerFixture } from '../../../test/controller-fixture.ts';
+import { failedToStart, madeReady, readBackoffs } from './backoffs.ts';
 
-/** A clock that the test moves; the wall part may jump. */
-function clockOf() {
-  const time = { wall: 1_000_000, monotonic: 5_000 };
-  return { time, clock: { now: () => time.wall, monotonic: () => time.monotonic } };
-}
+const place = { pool: 'pool', image: 'empty', hostId: 'h-1' };
 const key = backoffKey('pool', 'empty', 'h-1');
+const NOW = 1_000_000;
 
-test('each failure in a row doubles the rest, up to a minute; a success forgets it', () => {
-  const { time, clock } = clockOf();
-  const backoffs = new Backoffs(clock);
+test('each failure in a row doubles the rest, up to a minute; a success forgets it', async (t) => {
+  const { context } = await ControllerFixture.make(t);
   const rests: number[] = [];
   for (let n = 0; n < 8; n += 1) {
-    backoffs.failedToStart('pool', 'empty', 'h-1', 'no luck');
-    rests.push((backoffs.current.get(key)?.until ?? 0) - time.wall);
+    await failedToStart(context.db, place, 'no luck', NOW);
+    rests.push(((await readBackoffs(context.db, NOW)).get(key)?.until ?? 0) - NOW);
   }
   assert.deepEqual(rests, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
-  backoffs.madeReady('pool', 'empty', 'h-1');
-  assert.equal(backoffs.current.size, 0);
+  await madeReady(context.db, place);
+  assert.equal((await readBackoffs(context.db, NOW)).size, 0);
 });
 
-test('a wall clock that jumps neither lengthens nor ends a rest', () => {
-  const { time, clock } = clockOf();
-  const backoffs = new Backoffs(clock);
-  backoffs.failedToStart('pool', 'empty', 'h-1', 'no luck');
-  for (const jump of [-7_200_000, 14_400_000]) {
-    time.wall += jump;
-    assert.equal((backoffs.current.get(key)?.until ?? 0) - time.wall, 1_000);
-  }
+test('a wall clock that goes back lengthens a rest to a minute at most', async (t) => {
+  const { context } = await ControllerFixture.make(t);
+  await failedToStart(context.db, place, 'no luck', NOW);
+  const before = NOW - 7_200_000;
+  assert.equal((await readBackoffs(context.db, before)).get(key)?.until, before + 60_000);
 });

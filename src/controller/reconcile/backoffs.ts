@@ -1,43 +1,50 @@
-import type { Backoff } from '../../domain/scheduling/fleet-view.ts';
-import { backoffKey } from '../../domain/scheduling/fleet-view.ts';
-import type { Clock } from '../../platform/clock.ts';
-import type { WorkerOutcomes } from '../sessions/observe.ts';
+import { backoffKey, type Backoff } from '../../domain/scheduling/fleet-view.ts';
+import type { Queryable } from '../../db/database.ts';
+import {
+  deleteBackoff,
+  findBackoff,
+  listBackoffs,
+  saveBackoff,
+} from '../../db/queries/backoffs.ts';
 
 const FIRST_MS = 1_000;
 const LONGEST_MS = 60_000;
 
-/**
- * Remembers where workers failed to start, so that a broken host is tried less and less often. It
- * lives in memory only: after a restart each place is tried afresh.
- */
-export class Backoffs implements WorkerOutcomes {
-  readonly #clock: Clock;
-  /** With `until` by the monotonic clock. */
-  readonly #backoffs = new Map<string, Backoff>();
+/** Where a worker was to start: workers of a pool, from an image, on a host. */
+export interface Place {
+  readonly pool: string;
+  readonly image: string;
+  readonly hostId: string;
+}
 
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
+/** A worker became ready there: it is a good place again. */
+export async function madeReady(tx: Queryable, { pool, image, hostId }: Place): Promise<void> {
+  await deleteBackoff(tx, backoffKey(pool, image, hostId));
+}
 
-  /** By `backoffKey`, with `until` by the wall clock as it is now. */
-  get current(): ReadonlyMap<string, Backoff> {
-    const difference = this.#clock.now() - this.#clock.monotonic();
-    return new Map(
-      [...this.#backoffs].map(([key, backoff]) => [
-        key,
-        { ...backoff, until: backoff.until + difference },
-      ]),
-    );
-  }
+/** A worker failed to start there: a place that is broken is tried less and less often. */
+export async function failedToStart(
+  tx: Queryable,
+  { pool, image, hostId }: Place,
+  reason: string,
+  now: number,
+): Promise<void> {
+  const place = backoffKey(pool, image, hostId);
+  const failures = ((await findBackoff(tx, place))?.failures ?? 0) + 1;
+  const wait = Math.min(FIRST_MS * 2 ** Math.min(failures - 1, 10), LONGEST_MS);
+  await saveBackoff(tx, { place, failures, until: now + wait, reason });
+}
 
-  madeReady(pool: string, image: string, hostId: string): void {
-    this.#backoffs.delete(backoffKey(pool, image, hostId));
-  }
-
-  failedToStart(pool: string, image: string, hostId: string, reason: string): void {
-    const key = backoffKey(pool, image, hostId);
-    const failures = (this.#backoffs.get(key)?.failures ?? 0) + 1;
-    const wait = Math.min(FIRST_MS * 2 ** (failures - 1), LONGEST_MS);
-    this.#backoffs.set(key, { until: this.#clock.monotonic() + wait, failures, reason });
-  }
+/** By `backoffKey`. None lasts longer than it can, also when the clock went back. */
+export async function readBackoffs(
+  db: Queryable,
+  now: number,
+): Promise<ReadonlyMap<string, Backoff>> {
+  const rows = await listBackoffs(db);
+  return new Map(
+    rows.map(({ place, failures, until, reason }) => [
+      place,
+      { failures, reason, until: Math.min(until, now + LONGEST_MS) },
+    ]),
+  );
 }

@@ -24,7 +24,7 @@ test('a host that drains gets no job and no worker', async (t) => {
   const jobId = await fixture.job();
   const workerId = await fixture.readyWorker();
   const spec = JSON.parse((await fixture.workerRow(workerId)).spec);
-  await setHostState(fixture.context.db, fixture.hostId, 'draining');
+  await setHostState(fixture.context.db, fixture.hostId, { state: 'draining' });
   await carryOut(fixture.context, [
     { type: 'assign', jobId, workerId },
     { type: 'create', hostId: fixture.hostId, spec },

@@ -1,7 +1,9 @@
-import { newId } from '../../domain/ids.ts';
 import type { FleetAction } from '../../domain/scheduling/decide.ts';
+import { SLOT_MS } from '../../domain/scheduling/forecast.ts';
 import { specKey } from '../../domain/scheduling/fit.ts';
-import { findHost, listHosts } from '../../db/queries/hosts.ts';
+import { noteDemand } from '../../db/queries/demand.ts';
+import { forgetOutcomes } from '../../db/queries/host-outcomes.ts';
+import { findHost, listHosts, setHostState, wearHost } from '../../db/queries/hosts.ts';
 import { findRollout, moveRollout, tally } from '../../db/queries/rollouts.ts';
 import { assignJob, findJob } from '../../db/queries/jobs.ts';
 import {
@@ -14,6 +16,7 @@ import {
 } from '../../db/queries/workers.ts';
 import { change, type Changes, type Context } from '../context.ts';
 import { loseJob } from '../job-endings.ts';
+import { removeHost } from '../remove-host.ts';
 
 /**
  * Carries out one decision in one transaction. The decision was made on a reading that may be
@@ -22,7 +25,21 @@ import { loseJob } from '../job-endings.ts';
 export async function carryOut(context: Context, actions: readonly FleetAction[]): Promise<void> {
   await change(context, async (changes) => {
     for (const action of actions) await carryOutOne(changes, action);
+    await tellOfLostHosts(changes, actions);
   });
+}
+
+/** Once for each host, however many workers it had. */
+async function tellOfLostHosts({ tx, event }: Changes, actions: readonly FleetAction[]) {
+  const reasons = new Map<string, string>();
+  for (const action of actions) {
+    const worker = action.type === 'lose' ? await findWorker(tx, action.workerId) : undefined;
+    if (worker?.goal === 'destroyed') reasons.set(worker.host_id, worker.reason ?? '');
+  }
+  for (const [hostId, reason] of reasons) {
+    const host = await findHost(tx, hostId);
+    if (host !== undefined) await event('host', host.name, 'lost', reason);
+  }
 }
 
 async function carryOutOne(changes: Changes, action: FleetAction): Promise<void> {
@@ -35,6 +52,8 @@ async function carryOutOne(changes: Changes, action: FleetAction): Promise<void>
       return destroy(changes, action.workerId, action.reason);
     case 'lose':
       return lose(changes, action.workerId, action.reason);
+    case 'host':
+      return moveHost(changes, action);
     case 'rollout':
       return moveOn(changes, action);
   }
@@ -49,17 +68,19 @@ async function assign({ tx, now, event, host }: Changes, jobId: string, workerId
   if (owner?.state !== 'active') return;
   await giveJob(tx, { id: workerId, jobId, now });
   await assignJob(tx, { id: jobId, workerId, hostName: owner.name, now });
+  // Only once: a job that is given again was no more demand.
+  if (job.epoch === 0) await noteDemand(tx, worker.pool, Math.floor(job.submitted_at / SLOT_MS));
   await event('job', jobId, 'assigned');
   host(worker.host_id);
 }
 
 async function create(
-  { tx, now, event, host }: Changes,
+  { tx, now, newId, event, host }: Changes,
   action: Extract<FleetAction, { type: 'create' }>,
 ) {
   const owner = await findHost(tx, action.hostId);
   if (owner?.state !== 'active') return;
-  const id = newId('w', now);
+  const id = newId('w');
   await insertWorker(tx, {
     id,
     epoch: 1,
@@ -68,9 +89,24 @@ async function create(
     specKey: specKey(action.spec),
     now,
   });
+  await wearHost(tx, action.hostId);
   await tally(tx, { pool: action.spec.pool, image: action.spec.image.name }, { made: 1 });
   await event('worker', id, 'requested');
   host(action.hostId);
+}
+
+async function moveHost(
+  changes: Changes,
+  { hostId, from, to, reason }: Extract<FleetAction, { type: 'host' }>,
+) {
+  const { tx, event } = changes;
+  const row = await findHost(tx, hostId);
+  if (row?.state !== from) return;
+  if (to === 'gone') return removeHost(changes, row, reason);
+  // What failed before its quarantine says nothing of how it is now.
+  if (from === 'quarantined') await forgetOutcomes(tx, hostId);
+  await setHostState(tx, hostId, { state: to });
+  await event('host', row.name, to, reason);
 }
 
 async function moveOn(

@@ -1,6 +1,12 @@
-import type { WebSocket } from 'ws';
+import type { AgentSocket } from './agent-socket.ts';
 import type { HostFacts } from '../../domain/host.ts';
-import { saveHostFacts, saveHostSeen } from '../../db/queries/hosts.ts';
+import {
+  closeSession,
+  findHost,
+  openSession,
+  saveHostFacts,
+  saveHostSeen,
+} from '../../db/queries/hosts.ts';
 import {
   CLOSE,
   SESSION_PROTOCOL,
@@ -9,77 +15,90 @@ import {
   type AgentMessage,
   type ControllerMessage,
 } from '../../protocol/session.ts';
+import type { Change } from '../change-bus.ts';
 import { change, type Context } from '../context.ts';
 import type { Secrets } from '../secrets.ts';
+import { DISK_LOW_BYTES } from '../../domain/host.ts';
 import { desiredImages, desiredWorkers } from './desired.ts';
-import { observe, type WorkerOutcomes } from './observe.ts';
+import { observe } from './observe.ts';
 
 /** An agent says something at least this often. */
 export const HEARTBEAT_MS = 10_000;
+/** More than networks and loads explain. */
+const CLOCK_OFF_S = 60;
 /** A session with nothing heard for this long is closed. */
 const SILENCE_MS = 3 * HEARTBEAT_MS;
 
-/** A host's link to this controller, by the controller's own clock. */
-export interface HostLink {
-  readonly online: boolean;
-  readonly silentForMs: number;
-}
-
-/** The open sessions of agents, one a host. */
+/** The sessions that agents have with this controller: one a host, in all the fleet. */
 export class AgentSessions {
   readonly #context: Context;
   readonly #secrets: Secrets;
-  readonly #outcomes: WorkerOutcomes;
   readonly #peerKey: Buffer;
   readonly #sessions = new Map<string, AgentSession>();
-  /** When the last session of a host ended, by the monotonic clock. */
-  readonly #endedAt = new Map<string, number>();
-  readonly #startedAt: number;
+  /** Sessions that are over, until the database says so. */
+  readonly #ended = new Set<AgentSession>();
   readonly #unlisten: () => void;
-  readonly #sweep: NodeJS.Timeout;
+  readonly #stopSweeping: () => void;
 
-  constructor(context: Context, secrets: Secrets, outcomes: WorkerOutcomes, peerKey: Buffer) {
+  constructor(context: Context, secrets: Secrets, peerKey: Buffer) {
     this.#peerKey = peerKey;
     this.#context = context;
     this.#secrets = secrets;
-    this.#outcomes = outcomes;
-    this.#startedAt = context.clock.monotonic();
-    this.#unlisten = context.bus.listen(({ hosts }) => {
-      for (const hostId of hosts) this.#sessions.get(hostId)?.sendDesiredSoon();
-    });
-    this.#sweep = setInterval(() => this.#closeSilent(), HEARTBEAT_MS);
-    this.#sweep.unref();
+    this.#unlisten = context.bus.listen((changed) => this.#changed(changed));
+    this.#stopSweeping = context.clock.every(HEARTBEAT_MS, () => this.#tidy());
   }
 
   /** Takes over a socket that was authenticated as this host's. An earlier session ends. */
-  attach(socket: WebSocket, host: { readonly id: string; readonly name: string }): void {
+  attach(socket: AgentSocket, host: { readonly id: string; readonly name: string }): void {
     this.#sessions.get(host.id)?.close(CLOSE.superseded, 'another agent of this host connected');
-    const parts = { secrets: this.#secrets, outcomes: this.#outcomes, peerKey: this.#peerKey };
+    const parts = { secrets: this.#secrets, peerKey: this.#peerKey };
     const session = new AgentSession(this.#context, parts, socket, host);
     this.#sessions.set(host.id, session);
     socket.once('close', () => {
       if (this.#sessions.get(host.id) !== session) return;
       this.#sessions.delete(host.id);
-      this.#endedAt.set(host.id, this.#context.clock.monotonic());
-      this.#context.bus.publish({ hosts: new Set(), subjects: new Set([host.name]) });
+      this.#ended.add(session);
+      void this.#recordEnds();
     });
   }
 
-  link(hostId: string): HostLink {
-    if (this.#sessions.get(hostId)?.welcomed === true) return { online: true, silentForMs: 0 };
-    const since = this.#endedAt.get(hostId) ?? this.#startedAt;
-    return { online: false, silentForMs: this.#context.clock.monotonic() - since };
-  }
-
-  /** Ends a host's session because its credential ended. */
-  expel(hostId: string): void {
-    this.#sessions.get(hostId)?.close(CLOSE.unauthorized, 'this host was removed');
+  /** Has the agents go to another controller, or come again. */
+  closeAll(reason: string): void {
+    for (const session of this.#sessions.values()) session.close(1012, reason);
   }
 
   close(): void {
-    clearInterval(this.#sweep);
+    this.#stopSweeping();
     this.#unlisten();
-    for (const session of this.#sessions.values()) session.close(1012, 'the controller stops');
+    this.closeAll('the controller stops');
+  }
+
+  #changed({ hosts, rows, all }: Change): void {
+    const names = new Set(rows.flatMap(({ kind, subject }) => (kind === 'host' ? [subject] : [])));
+    for (const hostId of hosts) this.#sessions.get(hostId)?.sendDesiredSoon();
+    // Most changes are of jobs and workers: then nobody is looked through.
+    if (!all && names.size === 0) return;
+    for (const session of [...this.#sessions.values()]) {
+      if (all) session.sendDesiredSoon();
+      if (all || names.has(session.hostName)) void session.endIfOver();
+    }
+  }
+
+  #tidy(): void {
+    this.#closeSilent();
+    void this.#recordEnds();
+  }
+
+  /** What the database did not take is said again. */
+  async #recordEnds(): Promise<void> {
+    for (const session of this.#ended) {
+      try {
+        await session.recordEnd();
+        this.#ended.delete(session);
+      } catch (error) {
+        this.#context.log.log('warn', 'the end of a session was not recorded', { error });
+      }
+    }
   }
 
   #closeSilent(): void {
@@ -92,26 +111,31 @@ export class AgentSessions {
 
 interface SessionParts {
   readonly secrets: Secrets;
-  readonly outcomes: WorkerOutcomes;
   readonly peerKey: Buffer;
 }
 
 class AgentSession {
   readonly #context: Context;
   readonly #parts: SessionParts;
-  readonly #socket: WebSocket;
+  readonly #socket: AgentSocket;
   readonly #host: { readonly id: string; readonly name: string };
   /** Messages are taken in one after the other. */
   #inbox: Promise<void> = Promise.resolve();
   #sending = false;
   #dirty = false;
+  #hello: Extract<AgentMessage, { type: 'hello' }> | undefined;
+  /** Session of the host that was the last when it was welcome. */
+  #before = 0;
+  #number: number | undefined;
+  /** What is wrong with the host, as it was told. */
+  readonly #wrong = new Set<string>();
   welcomed = false;
   heardAt: number;
 
   constructor(
     context: Context,
     parts: SessionParts,
-    socket: WebSocket,
+    socket: AgentSocket,
     host: { readonly id: string; readonly name: string },
   ) {
     this.#context = context;
@@ -133,8 +157,32 @@ class AgentSession {
     });
   }
 
+  get hostName(): string {
+    return this.#host.name;
+  }
+
   close(code: number, reason: string): void {
     this.#socket.close(code, reason);
+  }
+
+  /** The host may have been removed, or have a session with another controller by now. */
+  async endIfOver(): Promise<void> {
+    if (this.#number === undefined) return;
+    const row = await findHost(this.#context.db, this.#host.id).catch(() => 'unknown' as const);
+    if (row === 'unknown') return;
+    if (row === undefined) this.close(CLOSE.unauthorized, 'this host was removed');
+    else if (row.session_no > this.#number) {
+      this.close(CLOSE.superseded, 'another agent of this host connected');
+    }
+  }
+
+  async recordEnd(): Promise<void> {
+    const no = this.#number;
+    if (no === undefined) return;
+    await change(this.#context, async ({ tx, event }) => {
+      if (await closeSession(tx, this.#host.id, no))
+        await event('host', this.#host.name, 'offline');
+    });
   }
 
   terminate(): void {
@@ -170,29 +218,25 @@ class AgentSession {
   async #receive(data: Buffer): Promise<void> {
     const message = parseMessage(agentMessageSchema, data);
     if (typeof message === 'string') return this.close(CLOSE.badMessage, message);
-    if (message.type === 'hello') return this.#hello(message);
-    if (!this.welcomed) return this.close(CLOSE.badMessage, 'expected hello first');
+    if (message.type === 'hello') return this.#answer(message);
+    if (this.#hello === undefined) return this.close(CLOSE.badMessage, 'expected hello first');
+    if (this.#number === undefined) return this.#begin(message, this.#hello);
     if (message.facts !== undefined) await this.#saveFacts(message.facts, undefined);
-    await observe(this.#context, this.#parts.outcomes, this.#host.id, message);
-    await saveHostSeen(this.#context.db, {
-      id: this.#host.id,
-      now: this.#context.clock.now(),
-      diskFreeBytes: message.diskFreeBytes,
-    });
+    await observe(this.#context, this.#host.id, message, this.#number);
+    await this.#lookAtHost(message);
   }
 
-  async #hello(message: Extract<AgentMessage, { type: 'hello' }>): Promise<void> {
+  async #answer(message: Extract<AgentMessage, { type: 'hello' }>): Promise<void> {
     if (message.protocol !== SESSION_PROTOCOL) {
       return this.close(
         CLOSE.protocol,
         `this controller speaks session protocol ${SESSION_PROTOCOL}, the agent ${message.protocol}`,
       );
     }
-    await this.#saveFacts(message.facts, message.agentVersion);
-    await observe(this.#context, this.#parts.outcomes, this.#host.id, {
-      complete: true,
-      workers: message.workers,
-    });
+    const row = await findHost(this.#context.db, this.#host.id);
+    if (row === undefined) return this.close(CLOSE.unauthorized, 'this host was removed');
+    this.#before = row.session_no;
+    this.#hello = message;
     await this.#send({
       type: 'welcome',
       fleet: this.#context.fleet,
@@ -200,12 +244,60 @@ class AgentSession {
       heartbeatMs: HEARTBEAT_MS,
       peerKey: this.#parts.peerKey.toString('base64'),
     });
+  }
+
+  /** How the host is, beside its workers. What is wrong with it is told once. */
+  async #lookAtHost({
+    diskFreeBytes,
+    clock,
+  }: Extract<AgentMessage, { type: 'observed' }>): Promise<void> {
+    const { db } = this.#context;
+    const now = this.#context.clock.now();
+    await saveHostSeen(db, { id: this.#host.id, now, diskFreeBytes });
+    if (diskFreeBytes !== undefined) {
+      const gib = (diskFreeBytes / 2 ** 30).toFixed(1);
+      await this.#tellIf('disk-low', diskFreeBytes < DISK_LOW_BYTES, `${gib} GiB are free`);
+    }
+    if (clock !== undefined) {
+      const seconds = Math.round((clock - now) / 1_000);
+      const said = `it is ${Math.abs(seconds)} s ${seconds < 0 ? 'behind' : 'ahead'}`;
+      await this.#tellIf('clock-off', Math.abs(seconds) > CLOCK_OFF_S, said);
+    }
+  }
+
+  async #tellIf(state: string, is: boolean, reason: string): Promise<void> {
+    if (this.#wrong.has(state) === is) return;
+    if (is) this.#wrong.add(state);
+    else this.#wrong.delete(state);
+    const now = is ? state : `${state}-no-more`;
+    await change(this.#context, ({ event }) => event('host', this.#host.name, now, reason));
+  }
+
+  /** The agent answered: what it says is newer than its last session. */
+  async #begin(
+    { complete, workers }: Extract<AgentMessage, { type: 'observed' }>,
+    { facts, agentVersion }: Extract<AgentMessage, { type: 'hello' }>,
+  ): Promise<void> {
+    if (!complete) return this.close(CLOSE.badMessage, 'expected all workers first');
+    // Whatever else of this host is connected, here or elsewhere, is heard no longer. What comes from
+    // a connection that was left for another, and was long under way, takes nothing over.
+    const session = { id: this.#host.id, holder: this.#context.controllerId, before: this.#before };
+    const number = await this.#context.db.transaction((tx) => openSession(tx, session));
+    if (number === undefined)
+      return this.close(1012, 'another session of this host began meanwhile');
+    this.#number = number;
+    await observe(this.#context, this.#host.id, { complete, workers }, number);
+    await this.#saveFacts(facts, agentVersion);
     this.welcomed = true;
-    this.#context.bus.publish({ hosts: new Set(), subjects: new Set([this.#host.name]) });
     this.sendDesiredSoon();
   }
 
   async #saveFacts(facts: HostFacts, agentVersion: string | undefined): Promise<void> {
+    await this.#tellIf(
+      'slot-leaked',
+      facts.macosSlots?.leaked === true,
+      'it is rebooted when empty',
+    );
     await change(this.#context, async ({ tx, event }) => {
       await saveHostFacts(tx, { id: this.#host.id, facts, agentVersion });
       await event('host', this.#host.name, 'online');

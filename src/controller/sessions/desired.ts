@@ -7,10 +7,12 @@ import { wantedImages } from '../../domain/scheduling/fit.ts';
 import type { DesiredWorker } from '../../domain/worker.ts';
 import { findHost } from '../../db/queries/hosts.ts';
 import { findJob, payloadOf } from '../../db/queries/jobs.ts';
+import { runnerOfJob } from '../../db/queries/ci/runners.ts';
 import { listPools } from '../../db/queries/pools.ts';
 import { rolloutsWithTallies } from '../../db/queries/rollouts.ts';
 import { liveWorkersOfHost, specOf, type WorkerRow } from '../../db/queries/workers.ts';
 import type { Context } from '../context.ts';
+import { runnerSecrets } from '../ci/runner-secrets.ts';
 import type { Secrets } from '../secrets.ts';
 
 /** The whole list of workers wanted on a host, as its agent is told. */
@@ -66,6 +68,13 @@ async function orderFor(
   const job = await findJob(context.db, row.job_id);
   if (job === undefined || job.state !== 'assigned' || job.worker_id !== row.id) return undefined;
   const payload = payloadOf(job);
+  if (job.integration !== null) {
+    // Until its credential is there its worker has nothing to execute.
+    const runner = await runnerOfJob(context.db, job.id, job.epoch);
+    if (runner?.state !== 'prepared' || runner.sealed === null) return undefined;
+    const secretValues = runnerSecrets(secrets, runner.name, runner.sealed);
+    return { jobId: job.id, epoch: job.epoch, payload, secretValues };
+  }
   return {
     jobId: job.id,
     epoch: job.epoch,

@@ -6,6 +6,7 @@ import {
 } from '../../domain/worker.ts';
 import type { JobOutcome } from '../../domain/job.ts';
 import { tally } from '../../db/queries/rollouts.ts';
+import { findHost } from '../../db/queries/hosts.ts';
 import { findJob, startJob } from '../../db/queries/jobs.ts';
 import {
   findWorker,
@@ -17,37 +18,35 @@ import {
 } from '../../db/queries/workers.ts';
 import { change, type Changes, type Context } from '../context.ts';
 import { endJob, loseJob, startTime } from '../job-endings.ts';
-
-/** Told when workers became ready or failed before that, so that failing places rest a while. */
-export interface WorkerOutcomes {
-  madeReady(pool: string, image: string, hostId: string): void;
-  failedToStart(pool: string, image: string, hostId: string, reason: string): void;
-}
+import { heed } from '../quarantine.ts';
+import { failedToStart, madeReady } from '../reconcile/backoffs.ts';
 
 /**
  * Takes in what an agent observed. A report about a worker that is not this host's, or of another
- * epoch, changes nothing. States only move forward. `complete`: a worker that was seen before and
- * is not listed now is gone.
+ * epoch, changes nothing; nor does one of a session that another took over from. States only move
+ * forward. `complete`: a worker that was seen before and is not listed now is gone.
  */
 export async function observe(
   context: Context,
-  outcomes: WorkerOutcomes,
   hostId: string,
   report: { readonly complete: boolean; readonly workers: readonly ObservedWorker[] },
+  session?: number,
 ): Promise<void> {
   if (!report.complete && report.workers.length === 0) return;
   await change(context, async (changes) => {
+    if (session !== undefined && (await findHost(changes.tx, hostId))?.session_no !== session)
+      return;
     for (const seen of report.workers) {
       const row = await findWorker(changes.tx, seen.id);
       if (row === undefined || row.host_id !== hostId || row.epoch !== seen.epoch) continue;
-      await observeWorker(changes, outcomes, row, seen);
+      await observeWorker(changes, row, seen);
     }
     if (!report.complete) return;
     const listed = new Set(report.workers.map((worker) => worker.id));
     for (const row of await liveWorkersOfHost(changes.tx, hostId)) {
       if (listed.has(row.id) || row.state === 'requested') continue;
       const reason = 'it vanished from its host';
-      await observeWorker(changes, outcomes, row, {
+      await observeWorker(changes, row, {
         id: row.id,
         epoch: row.epoch,
         state: 'destroyed',
@@ -60,7 +59,6 @@ export async function observe(
 
 async function observeWorker(
   changes: Changes,
-  outcomes: WorkerOutcomes,
   row: WorkerRow,
   seen: ObservedWorker,
 ): Promise<void> {
@@ -75,9 +73,11 @@ async function observeWorker(
   });
   await changes.event('worker', row.id, next, seen.reason);
   const image = specOf(row).image.name;
-  if (next === 'ready') outcomes.madeReady(row.pool, image, row.host_id);
+  const place = { pool: row.pool, image, hostId: row.host_id };
+  if (next === 'ready') await madeReady(changes.tx, place);
   if (next === 'failed' && isPreparing(row.state)) {
-    outcomes.failedToStart(row.pool, image, row.host_id, seen.reason ?? 'no reason given');
+    await failedToStart(changes.tx, place, seen.reason ?? 'no reason given', changes.now);
+    if (row.goal !== 'destroyed') await heed(changes, row, { failed: true });
   }
   if (next === 'failed' && row.goal !== 'destroyed') {
     await tally(changes.tx, { pool: row.pool, image }, { failed: 1 });
@@ -120,12 +120,14 @@ async function observeJob(changes: Changes, row: WorkerRow, seen: ObservedWorker
   }
 }
 
-/** What ended by itself counts for a roll-out. */
-async function tallyJob({ tx }: Changes, row: WorkerRow, outcome: JobOutcome): Promise<void> {
+/** What ended by itself counts for a roll-out, and for its host. */
+async function tallyJob(changes: Changes, row: WorkerRow, outcome: JobOutcome): Promise<void> {
   if (outcome === 'cancelled' || outcome === 'lost') return;
+  const { tx } = changes;
   const image = specOf(row).image.name;
   const jobsFailed = outcome === 'succeeded' ? 0 : 1;
   await tally(tx, { pool: row.pool, image }, { jobs: 1, jobsFailed });
+  await heed(changes, row, { failed: jobsFailed === 1 });
 }
 
 /** The state to record, if the report moves the worker forward. */

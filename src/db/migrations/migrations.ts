@@ -1,6 +1,20 @@
 import { initial } from './001-initial.ts';
 import { builds } from './002-builds.ts';
 import { rollouts } from './003-rollouts.ts';
+import { integrations } from './004-integrations.ts';
+import { fleet } from './005-fleet.ts';
+import { controllers } from './006-controllers.ts';
+import { hostCare } from './007-host-care.ts';
+import { demand } from './008-demand.ts';
 import type { Migration } from './migration.ts';
 
-export const MIGRATIONS: readonly Migration[] = [initial, builds, rollouts];
+export const MIGRATIONS: readonly Migration[] = [
+  initial,
+  builds,
+  rollouts,
+  integrations,
+  fleet,
+  controllers,
+  hostCare,
+  demand,
+];

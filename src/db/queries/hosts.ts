@@ -10,7 +10,17 @@ export interface HostRow {
   readonly agent_version: string | null;
   readonly disk_free_bytes: number | null;
   readonly last_seen_at: number | null;
+  /** Workers made there so far. */
+  readonly wear: number;
   readonly created_at: number;
+  /** Controller that has its session, and which of its sessions that is. */
+  readonly session_holder: string | null;
+  readonly session_no: number;
+  readonly state_reason: string | null;
+  readonly drain_by: number | null;
+  readonly quarantined_until: number | null;
+  /** How often it was quarantined since somebody looked at it. */
+  readonly strikes: number;
 }
 
 export function factsOf(row: Pick<HostRow, 'facts'>): HostFacts | undefined {
@@ -67,8 +77,63 @@ export async function saveHostSeen(
   );
 }
 
-export async function setHostState(db: Queryable, id: string, state: HostState): Promise<void> {
-  await db.run('UPDATE hosts SET state = $2 WHERE id = $1', [id, state]);
+export interface HostStateChange {
+  readonly state: HostState;
+  readonly reason?: string | undefined;
+  /** When what still runs there is ended. */
+  readonly drainBy?: number | undefined;
+  readonly quarantinedUntil?: number | undefined;
+}
+
+export async function setHostState(
+  db: Queryable,
+  id: string,
+  { state, reason, drainBy, quarantinedUntil }: HostStateChange,
+): Promise<void> {
+  await db.run(
+    `UPDATE hosts SET state = $2, state_reason = $3, drain_by = $4, quarantined_until = $5
+     WHERE id = $1`,
+    [id, state, reason, drainBy, quarantinedUntil],
+  );
+}
+
+export async function setHostStrikes(db: Queryable, id: string, strikes: number): Promise<void> {
+  await db.run('UPDATE hosts SET strikes = $2 WHERE id = $1', [id, strikes]);
+}
+
+/**
+ * Begins the session that comes next after `before`; returns its number, or undefined when another has
+ * begun since. Those before it are over.
+ */
+export async function openSession(
+  db: Queryable,
+  session: { id: string; holder: string; before: number },
+): Promise<number | undefined> {
+  const { id, holder, before } = session;
+  const changed = await db.run(
+    `UPDATE hosts SET session_holder = $2, session_no = session_no + 1
+     WHERE id = $1 AND session_no = $3`,
+    [id, holder, before],
+  );
+  return changed === 1 ? before + 1 : undefined;
+}
+
+/** Returns whether that was its session still. */
+export async function closeSession(db: Queryable, id: string, no: number): Promise<boolean> {
+  const changed = await db.run(
+    'UPDATE hosts SET session_holder = NULL WHERE id = $1 AND session_no = $2',
+    [id, no],
+  );
+  return changed === 1;
+}
+
+/** No host has a session. */
+export async function closeAllSessions(db: Queryable): Promise<void> {
+  await db.run('UPDATE hosts SET session_holder = NULL');
+}
+
+export async function wearHost(db: Queryable, id: string): Promise<void> {
+  await db.run('UPDATE hosts SET wear = wear + 1 WHERE id = $1', [id]);
 }
 
 export async function deleteHost(db: Queryable, id: string): Promise<void> {

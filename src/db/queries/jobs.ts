@@ -1,4 +1,5 @@
 import type { BuildOrder, BuildWish } from '../../domain/build.ts';
+import type { Trust } from '../../domain/ci/ci-job.ts';
 import type { JobOutcome, JobState, Payload } from '../../domain/job.ts';
 import type { Queryable } from '../database.ts';
 
@@ -28,6 +29,16 @@ export interface JobRow {
   readonly request_hash: string | null;
   /** JSON of what the scheduler looks at of a build; null for other jobs. */
   readonly build: string | null;
+  /** Whose code it runs; null where nobody said. */
+  readonly trust: Trust | null;
+  readonly team: string | null;
+  /** 1: it goes before all others. */
+  readonly urgent: number;
+  /** Name of the only host where it may run. */
+  readonly wanted_host: string | null;
+  /** Name of the integration whose runner it is, and JSON of that runner's class. */
+  readonly integration: string | null;
+  readonly runner_class: string | null;
 }
 
 export function payloadOf(row: Pick<JobRow, 'payload'>): Payload {
@@ -50,12 +61,20 @@ export async function insertJob(
     | 'submitted_at'
     | 'idempotency_key'
     | 'request_hash'
-  > & { labels: readonly string[]; payload: Payload },
+  > &
+    Partial<
+      Pick<JobRow, 'trust' | 'team' | 'integration' | 'runner_class' | 'urgent' | 'wanted_host'>
+    > & {
+      labels: readonly string[];
+      payload: Payload;
+    },
 ): Promise<void> {
   await db.run(
     `INSERT INTO jobs (id, state, title, pool, labels, payload, priority, retries, retries_left,
-       epoch, cancel_requested, submitted_at, log_bytes, idempotency_key, request_hash, build)
-     VALUES ($1, 'queued', $2, $3, $4, $5, $6, $7, $7, 0, 0, $8, 0, $9, $10, $11)`,
+       epoch, cancel_requested, submitted_at, log_bytes, idempotency_key, request_hash, build,
+       trust, team, integration, runner_class, urgent, wanted_host)
+     VALUES ($1, 'queued', $2, $3, $4, $5, $6, $7, $7, 0, 0, $8, 0, $9, $10, $11, $12, $13, $14, $15,
+       $16, $17)`,
     [
       job.id,
       job.title,
@@ -68,6 +87,8 @@ export async function insertJob(
       job.idempotency_key,
       job.request_hash,
       job.payload.build === undefined ? null : JSON.stringify(wishOf(job.payload.build)),
+      ...[job.trust, job.team, job.integration, job.runner_class],
+      ...[job.urgent ?? 0, job.wanted_host],
     ],
   );
 }
@@ -104,27 +125,35 @@ export function listJobs(
   );
 }
 
-export type QueuedRow = Pick<JobRow, 'id' | 'pool' | 'labels' | 'build'>;
+/** What the scheduler looks at of a job that is not finished. */
+export type OpenJobRow = Pick<
+  JobRow,
+  | 'id'
+  | 'state'
+  | 'pool'
+  | 'labels'
+  | 'build'
+  | 'trust'
+  | 'priority'
+  | 'team'
+  | 'urgent'
+  | 'wanted_host'
+> & {
+  /** Of its worker. */
+  readonly worker_pool: string | null;
+};
 
-/** Waiting jobs in the order in which they go. */
-export function queuedJobs(db: Queryable, limit: number): Promise<QueuedRow[]> {
-  return db.all(
-    `SELECT id, pool, labels, build FROM jobs WHERE state = 'queued'
-     ORDER BY priority DESC, id LIMIT $1`,
-    [limit],
-  );
+const OPEN_JOB = `SELECT j.id, j.state, j.pool, j.labels, j.build, j.trust, j.priority, j.team,
+    j.urgent, j.wanted_host, w.pool AS worker_pool
+  FROM jobs j LEFT JOIN workers w ON w.id = j.worker_id
+  WHERE j.state <> 'finished'`;
+
+export function openJobs(db: Queryable): Promise<OpenJobRow[]> {
+  return db.all(OPEN_JOB);
 }
 
-export async function countAhead(
-  db: Queryable,
-  job: Pick<JobRow, 'id' | 'priority'>,
-): Promise<number> {
-  const row = await db.get<{ n: number }>(
-    `SELECT COUNT(*) AS n FROM jobs WHERE state = 'queued'
-     AND (priority > $1 OR (priority = $1 AND id < $2))`,
-    [job.priority, job.id],
-  );
-  return Number(row?.n ?? 0);
+export function findOpenJob(db: Queryable, id: string): Promise<OpenJobRow | undefined> {
+  return db.get(`${OPEN_JOB} AND j.id = $1`, [id]);
 }
 
 export function countQueuedByPool(
@@ -138,6 +167,11 @@ export function countQueuedByPool(
 
 export function countJobsByState(db: Queryable): Promise<{ state: JobState; n: number }[]> {
   return db.all("SELECT state, COUNT(*) AS n FROM jobs WHERE state <> 'finished' GROUP BY state");
+}
+
+/** Says what the job is to execute, once that is known. */
+export async function setPayload(db: Queryable, id: string, payload: Payload): Promise<void> {
+  await db.run('UPDATE jobs SET payload = $2 WHERE id = $1', [id, JSON.stringify(payload)]);
 }
 
 /** Queued to assigned, under the next epoch. Returns false when the job is not queued any more. */

@@ -13,3 +13,10 @@ export async function initSetting(db: Queryable, name: string, value: string): P
   ]);
   return (await getSetting(db, name)) ?? value;
 }
+
+export async function setSetting(db: Queryable, name: string, value: string): Promise<void> {
+  await db.run(
+    `INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = $2`,
+    [name, value],
+  );
+}

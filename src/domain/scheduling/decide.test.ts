@@ -1,100 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { HostFacts } from '../host.ts';
-import type { Pool } from '../pool.ts';
 import { NO_TALLY, type Rollout, type RolloutState } from '../rollout.ts';
 import { SURPLUS_IDLE_MS, decideFleet } from './decide.ts';
 import { explainJob } from './explain.ts';
-import { hostHasRoom, hostSuits, specFor, specKey } from './fit.ts';
-import { backoffKey, type FleetView, type HostStatus, type WorkerStatus } from './fleet-view.ts';
-
-const NOW = 1_000_000;
-
-function facts(overrides: Partial<HostFacts> = {}): HostFacts {
-  return {
-    os: 'linux',
-    osVersion: '12.1',
-    arch: 'x64',
-    cpus: 4,
-    memoryBytes: 2 ** 34,
-    labels: [],
-    capacity: { workers: 4, macosVms: 2 },
-    sandboxes: [
-      { name: 'process', available: true, detail: '', rank: 1, isolation: 'none' },
-      { name: 'bubblewrap', available: true, detail: '', rank: 9, isolation: 'namespaces' },
-      { name: 'gvisor', available: false, detail: 'runsc is not installed', rank: 99 },
-    ],
-    stores: [{ name: 'copy', available: true, detail: '', rank: 1 }],
-    vms: [{ name: 'synthetic', available: true, detail: '', rank: 1 }],
-    images: [{ name: 'empty', digest: 'sha256:00' }],
-    ...overrides,
-  };
-}
-
-function host(name: string, overrides: Partial<HostStatus> = {}): HostStatus {
-  return {
-    id: name,
-    name,
-    state: 'active',
-    online: true,
-    silentForMs: 0,
-    facts: facts(),
-    ...overrides,
-  };
-}
-
-function pool(name: string, overrides: Partial<Pool> = {}): Pool {
-  return {
-    name,
-    labels: [name],
-    hostLabels: [],
-    image: 'empty',
-    kind: 'sandbox',
-    guest: 'linux',
-    ready: 0,
-    max: 10,
-    limits: {},
-    retries: 0,
-    defaultTimeoutMs: 1000,
-    maxTimeoutMs: 1000,
-    ...overrides,
-  };
-}
-
-function worker(id: string, of: Pool, overrides: Partial<WorkerStatus> = {}): WorkerStatus {
-  const spec = specFor(of, facts());
-  assert.ok(spec.fits);
-  return {
-    id,
-    pool: of.name,
-    hostId: 'a',
-    state: 'ready',
-    goal: 'ready',
-    jobId: undefined,
-    specKey: specKey(spec.spec),
-    macosVm: false,
-    readyAt: NOW - 1,
-    ...overrides,
-  };
-}
-
-function job(id: string, wanted?: string) {
-  return { id, pool: wanted, labels: [] };
-}
-
-function view(overrides: Partial<FleetView>): FleetView {
-  return {
-    now: NOW,
-    pools: [],
-    hosts: [],
-    workers: [],
-    queued: [],
-    backoffs: new Map(),
-    rollouts: new Map(),
-    hostLostAfterMs: 60_000,
-    ...overrides,
-  };
-}
+import { hostHasRoom, hostSuits, noUsage, specFor, specKey } from './fit.ts';
+import type { HostFacts } from '../host.ts';
+import { facts, host, job, NOW, pool, view, worker } from '../../../test/fleet-view.ts';
+import { backoffKey } from './fleet-view.ts';
 
 const base = pool('default');
 
@@ -160,7 +72,7 @@ test('macOS guests that others run take slots, and are told as the reason', () =
   const shared = host('a', { facts: facts({ macosSlots: { foreign: 1, leaked: false } }) });
   const fleet = view({ pools: [mac], hosts: [shared], queued: jobs });
   assert.equal(decideFleet(fleet).length, 1);
-  const used = { workers: 1, macosVms: 1, pools: new Map() };
+  const used = { ...noUsage(), workers: 1, macosVms: 1 };
   const spec = specFor(mac, facts());
   assert(spec.fits);
   const fit = hostHasRoom(shared, used, spec.spec);
@@ -243,8 +155,8 @@ test('why a job waits is told for each pool and each host', () => {
       host('bare', { facts: facts({ images: [] }) }),
     ],
   });
-  const why = explainJob(fleet, job('j'), 3);
-  assert.match(why.summary, /^3 jobs go first; pool default: none of 4 hosts was chosen/);
+  const why = explainJob(fleet, job('j'));
+  assert.match(why.summary, /^It is first in the queue; pool default: none of 4 hosts was chosen/);
   const reasons = why.pools[0]?.hosts.map((entry) => `${entry.host}: ${entry.reason}`) ?? [];
   assert.match(reasons[0] ?? '', /drained: it is draining/);
   assert.match(reasons[1] ?? '', /full: all its 0 workers are in use/);
@@ -257,7 +169,6 @@ test('a host that is chosen by no driver says which and why', () => {
   const why = explainJob(
     view({ pools: [pool('default', { sandbox: 'gvisor' })], hosts: [host('a')] }),
     job('j'),
-    0,
   );
   assert.match(why.summary, /sandbox gvisor is not available there: runsc is not installed/);
 });
@@ -315,7 +226,7 @@ test('a build that wants a kind of store waits for a host that has it, and is to
   const fleet = view({ pools: [base, builds], hosts: [builder('a', [], 'copy')] });
   const wanted = build('j', [], 'zfs');
   assert.deepEqual(decideFleet({ ...fleet, queued: [wanted] }), []);
-  const { summary } = explainJob(fleet, wanted, 0);
+  const { summary } = explainJob(fleet, wanted);
   assert.match(summary, /wants to be built in a store zfs, and the host builds in copy/);
   const more = { ...fleet, hosts: [...fleet.hosts, builder('b', [], 'zfs')], queued: [wanted] };
   const [action] = decideFleet(more);
@@ -336,7 +247,7 @@ test('a builder that is coming serves one build, and no other jobs go to builder
     decideFleet(fleet).map(({ type }) => type),
     ['create'],
   );
-  assert.match(explainJob(fleet, job('other', 'builds'), 0).pools[0]?.reason ?? '', /for builds/);
+  assert.match(explainJob(fleet, job('other', 'builds')).pools[0]?.reason ?? '', /for builds/);
 });
 
 const twoImages = facts({
@@ -416,7 +327,7 @@ test('a host has one worker at a time of a pool with an exclusive volume, and sa
   const fleet = view({ pools: [own], hosts: [host('a')], queued, workers });
   assert.deepEqual(decideFleet(fleet), []);
   assert.match(
-    explainJob(fleet, job('1'), 0).summary,
+    explainJob(fleet, job('1')).summary,
     /its volume ccache is in use by another worker/,
   );
   const strangers = specFor({ ...own, trust: 'untrusted' }, facts());

@@ -1,8 +1,12 @@
 import type { FleetView, QueuedJob } from './fleet-view.ts';
-import { hostHasRoom, hostSuits, hostTakesJob, poolFits, usageByHost } from './fit.ts';
+import { hostHasRoom, hostSuits, hostTakesJob, noUsage, poolFits, usageByHost } from './fit.ts';
+import { Fleet } from './fleet.ts';
+import { Turns } from './turns.ts';
 
 export interface Explanation {
   readonly summary: string;
+  /** Jobs that go first. */
+  readonly ahead: number;
   readonly pools: readonly PoolExplanation[];
 }
 
@@ -16,9 +20,10 @@ export interface PoolExplanation {
 /**
  * Says why a queued job has no worker yet, by the very predicates the scheduler uses: every pool
  * with the reason it does not take the job, and for those that do every host with the reason it
- * was not chosen. `ahead`: how many jobs go first.
+ * was not chosen, and how many jobs go first.
  */
-export function explainJob(view: FleetView, job: QueuedJob, ahead: number): Explanation {
+export function explainJob(view: FleetView, job: QueuedJob): Explanation {
+  const ahead = jobsAhead(view, job);
   const usage = usageByHost(view);
   const pools = view.pools.map((pool): PoolExplanation => {
     const fit = poolFits(pool, job);
@@ -35,18 +40,50 @@ export function explainJob(view: FleetView, job: QueuedJob, ahead: number): Expl
       if (here !== undefined) {
         return { host: host.name, chosen: true, reason: `a worker there is ${here.state}` };
       }
-      const room = hostHasRoom(
-        host,
-        usage.get(host.id) ?? { workers: 0, macosVms: 0, pools: new Map() },
-        suits.spec,
-      );
+      const room = hostHasRoom(host, usage.get(host.id) ?? noUsage(), suits.spec);
       if (!room.fits) return { host: host.name, chosen: false, reason: room.reason };
       if (full) return { host: host.name, chosen: false, reason: 'the pool is at its maximum' };
       return { host: host.name, chosen: true, reason: 'it has room; a worker is being made' };
     });
-    return { pool: pool.name, fits: true, reason: poolReason(pool.max, mine.length, hosts), hosts };
+    const reserved = whyReserved(view, pool.name, job.team ?? '');
+    const reason = reserved ?? poolReason(pool.max, mine.length, hosts);
+    return { pool: pool.name, fits: true, reason, hosts };
   });
-  return { summary: summarise(pools, ahead), pools };
+  return { summary: whyQuota(view, job) ?? summarise(pools, ahead), ahead, pools };
+}
+
+/** How many jobs come before it, when all take their turns. */
+function jobsAhead(view: FleetView, job: QueuedJob): number {
+  const fleet = new Fleet(view);
+  for (const each of view.queued) fleet.setQueued(each);
+  for (const each of view.running) fleet.setRunning(each);
+  let ahead = 0;
+  let found = false;
+  new Turns(fleet).each(({ id }) => {
+    found ||= id === job.id;
+    if (!found) ahead += 1;
+    return !found;
+  });
+  return ahead;
+}
+
+function whyQuota({ teams, running }: FleetView, job: QueuedJob): string | undefined {
+  const team = job.team ?? '';
+  const quota = teams.get(team)?.quota;
+  if (quota === undefined || job.urgent === true) return undefined;
+  const has = running.filter((each) => each.team === team).length;
+  if (has < quota) return undefined;
+  return `Team ${team} runs ${has} jobs, and its quota is ${quota}: this one waits for one of them.`;
+}
+
+function whyReserved(view: FleetView, pool: string, team: string): string | undefined {
+  const theirs = view.reservations.find((each) => each.pool === pool && each.team !== team);
+  if (theirs === undefined) return undefined;
+  const running = view.running.filter((each) => each.pool === pool);
+  const used = running.filter((each) => each.team === theirs.team).length;
+  const { max = 0 } = view.pools.find(({ name }) => name === pool) ?? {};
+  if (max - running.length > theirs.workers - used) return undefined;
+  return `${theirs.workers} of its workers are reserved for team ${theirs.team} (${theirs.name})`;
 }
 
 function poolReason(

@@ -1,7 +1,13 @@
 import type { DriverReport, HostFacts } from '../host.ts';
 import { EMPTY_IMAGE, type Pool } from '../pool.ts';
 import type { WorkerSpec } from '../worker.ts';
-import { backoffKey, type FleetView, type HostStatus, type QueuedJob } from './fleet-view.ts';
+import {
+  backoffKey,
+  type FleetView,
+  type HostStatus,
+  type QueuedJob,
+  type WorkerStatus,
+} from './fleet-view.ts';
 
 /** The pool that takes jobs which ask for nothing. */
 export const DEFAULT_POOL = 'default';
@@ -20,6 +26,10 @@ export function poolFits(pool: Pool, job: Omit<QueuedJob, 'id'>): Fit {
   if (job.pool !== undefined && job.pool !== pool.name) {
     return no(`the job asks for pool ${job.pool}`);
   }
+  const trust = pool.trust ?? 'trusted';
+  if (job.trust !== undefined && job.trust !== trust) {
+    return no(`the job is ${job.trust}, and the pool is for ${trust} ones`);
+  }
   const asksForNothing = job.pool === undefined && job.labels.length === 0;
   if (asksForNothing && pool.kind !== 'build' && pool.name !== DEFAULT_POOL) {
     return no(`the job names no pool and no labels, so it goes to pool ${DEFAULT_POOL}`);
@@ -30,33 +40,49 @@ export function poolFits(pool: Pool, job: Omit<QueuedJob, 'id'>): Fit {
 }
 
 /** Can this job go to that host, beside what its pool wants of hosts? */
-export function hostTakesJob(host: HostStatus, { build }: Pick<QueuedJob, 'build'>): Fit {
+export function hostTakesJob(host: HostStatus, job: Pick<QueuedJob, 'build' | 'host'>): Fit {
+  if (job.host !== undefined && job.host !== host.name) {
+    return no(`the job asks for host ${job.host}`);
+  }
+  const { build } = job;
   const store = host.facts?.builds?.store;
   if (build?.store === undefined || build.store === store) return { fits: true };
   return no(`the job wants to be built in a store ${build.store}, and the host builds in ${store}`);
 }
 
-/** How many workers a host carries now. */
+/** What a host carries now. */
 export interface Usage {
   workers: number;
   macosVms: number;
+  /** Of workers with limits. */
+  cpus: number;
+  memoryBytes: number;
   /** Workers of each pool. */
   readonly pools: Map<string, number>;
 }
 
-export function usageByHost(view: FleetView): Map<string, Usage> {
-  const usage = new Map<string, Usage>(
-    view.hosts.map((host) => [
-      host.id,
-      { workers: 0, macosVms: 0, pools: new Map<string, number>() },
-    ]),
-  );
+export function noUsage(): Usage {
+  return { workers: 0, macosVms: 0, cpus: 0, memoryBytes: 0, pools: new Map() };
+}
+
+/** Counts a worker in (`times` 1) or out (-1). */
+export function use(
+  usage: Usage,
+  worker: Pick<WorkerStatus, 'pool' | 'macosVm' | 'limits'>,
+  times: 1 | -1,
+): void {
+  usage.workers += times;
+  if (worker.macosVm) usage.macosVms += times;
+  usage.cpus += times * (worker.limits?.cpus ?? 0);
+  usage.memoryBytes += times * (worker.limits?.memoryBytes ?? 0);
+  usage.pools.set(worker.pool, (usage.pools.get(worker.pool) ?? 0) + times);
+}
+
+export function usageByHost(view: Pick<FleetView, 'hosts' | 'workers'>): Map<string, Usage> {
+  const usage = new Map(view.hosts.map((host) => [host.id, noUsage()]));
   for (const worker of view.workers) {
     const used = usage.get(worker.hostId);
-    if (used === undefined) continue;
-    used.workers += 1;
-    if (worker.macosVm) used.macosVms += 1;
-    used.pools.set(worker.pool, (used.pools.get(worker.pool) ?? 0) + 1);
+    if (used !== undefined) use(used, worker, 1);
   }
   return usage;
 }
@@ -67,25 +93,49 @@ export function hostSuits(
   pool: Pool,
   host: HostStatus,
 ): Fit<{ spec: WorkerSpec }> {
-  if (host.facts === undefined) return no('its agent has never connected');
+  const open = hostIsOpen(host);
+  if (!open.fits) return open;
+  const spec = factsSuit(pool, open.facts);
+  return spec.fits ? notBackedOff(view, pool, host, spec) : spec;
+}
+
+/** May anything new start on this host? */
+export function hostIsOpen(host: HostStatus): Fit<{ facts: HostFacts }> {
+  const { facts } = host;
+  if (facts === undefined) return no('its agent has never connected');
   if (!host.online) return no(`it is offline for ${Math.round(host.silentForMs / 1000)} s`);
-  if (host.facts.macosSlots?.leaked === true) {
+  if (facts.macosSlots?.leaked === true) {
     return no('one of its macOS VM slots has leaked; it drains, to be rebooted');
   }
-  if (host.state === 'draining') return no(`it is draining; \`pomona host resume ${host.name}\``);
-  const labels = hostLabels(host.facts);
+  if (host.state !== 'active') {
+    const until = host.quarantinedUntil;
+    const when = until === undefined ? '' : ` until ${new Date(until).toISOString()}`;
+    return no(`it is ${host.state}${when}; \`pomona host resume ${host.name}\``);
+  }
+  return host.closed === undefined ? { fits: true, facts } : no(host.closed);
+}
+
+/** Can hosts with these facts make workers of this pool? */
+export function factsSuit(pool: Pool, facts: HostFacts): Fit<{ spec: WorkerSpec }> {
+  const labels = hostLabels(facts);
   const missing = pool.hostLabels.filter((label) => !labels.includes(label));
   if (missing.length > 0) return no(`it has no label ${missing.join(', ')}`);
-  const spec = specFor(pool, host.facts);
-  if (!spec.fits) return spec;
+  return specFor(pool, facts);
+}
+
+/** The same fit, unless workers of this pool failed there only just now. */
+export function notBackedOff<T>(
+  view: Pick<FleetView, 'now' | 'backoffs'>,
+  pool: Pool,
+  host: HostStatus,
+  fit: Fit<T>,
+): Fit<T> {
   const backoff = view.backoffs.get(backoffKey(pool.name, pool.image, host.id));
-  if (backoff !== undefined && backoff.until > view.now) {
-    const seconds = Math.ceil((backoff.until - view.now) / 1000);
-    return no(
-      `the last ${backoff.failures} workers failed there (${backoff.reason}); next try in ${seconds} s`,
-    );
-  }
-  return spec;
+  if (backoff === undefined || backoff.until <= view.now) return fit;
+  const seconds = Math.ceil((backoff.until - view.now) / 1000);
+  return no(
+    `the last ${backoff.failures} workers failed there (${backoff.reason}); next try in ${seconds} s`,
+  );
 }
 
 /** Has the host room for one more worker of this spec? */
@@ -99,11 +149,26 @@ export function hostHasRoom(host: HostStatus, used: Usage, spec: WorkerSpec): Fi
     const others = foreign === 0 ? '' : `, ${foreign} by machines that are not Pomona's`;
     return no(`all its ${capacity.macosVms} macOS VM slots are in use${others}`);
   }
+  const { cpus = 0, memoryBytes = 0 } = spec.limits;
+  const has = { cpus: host.facts?.cpus ?? 0, memoryBytes: host.facts?.memoryBytes ?? 0 };
+  // A host that is empty takes a worker of any size: its limit is then the host's own.
+  if (used.workers > 0 && cpus > 0 && used.cpus + cpus > has.cpus) {
+    return no(`${used.cpus} of its ${has.cpus} cores are in use, and a worker takes ${cpus}`);
+  }
+  if (used.workers > 0 && memoryBytes > 0 && used.memoryBytes + memoryBytes > has.memoryBytes) {
+    return no(
+      `${gib(used.memoryBytes)} of its ${gib(has.memoryBytes)} GiB of memory are in use, and a worker takes ${gib(memoryBytes)}`,
+    );
+  }
   const exclusive = spec.volumes?.find(({ mode }) => mode === 'exclusive');
   if (exclusive !== undefined && (used.pools.get(spec.pool) ?? 0) > 0) {
     return no(`its volume ${exclusive.name} is in use by another worker of the pool`);
   }
   return { fits: true };
+}
+
+function gib(bytes: number): number {
+  return Math.round((bytes / 2 ** 30) * 10) / 10;
 }
 
 export function needsMacosSlot(spec: WorkerSpec): boolean {
@@ -143,6 +208,7 @@ export function specFor(pool: Pool, facts: HostFacts): Fit<{ spec: WorkerSpec }>
   }
   const common = {
     ...{ pool: pool.name, image, limits: pool.limits },
+    ...(pool.hardAgeMs === undefined ? {} : { hardAgeMs: pool.hardAgeMs }),
     ...(pool.trust === 'untrusted' ? { trust: pool.trust } : {}),
     ...(pool.volumes === undefined || pool.volumes.length === 0 ? {} : { volumes: pool.volumes }),
   };

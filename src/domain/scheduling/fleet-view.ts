@@ -1,8 +1,9 @@
 import type { BuildWish } from '../build.ts';
+import type { Trust } from '../ci/ci-job.ts';
 import type { HostFacts, HostState } from '../host.ts';
 import type { Pool } from '../pool.ts';
 import type { Rollout } from '../rollout.ts';
-import type { WorkerGoal, WorkerState } from '../worker.ts';
+import type { Limits, WorkerGoal, WorkerState } from '../worker.ts';
 
 /** All that the scheduler looks at: one consistent reading of the fleet. */
 export interface FleetView {
@@ -14,8 +15,14 @@ export interface FleetView {
   readonly hosts: readonly HostStatus[];
   /** Workers that are not destroyed. */
   readonly workers: readonly WorkerStatus[];
-  /** Waiting jobs in the order in which they go: the first of them, maybe not all. */
+  /** Jobs that wait, in any order. */
   readonly queued: readonly QueuedJob[];
+  /** Jobs that have a worker. */
+  readonly running: readonly RunningJob[];
+  /** Teams that have rules; the others have a weight of 1 and no quota. */
+  readonly teams: ReadonlyMap<string, TeamRules>;
+  /** Those that hold now. */
+  readonly reservations: readonly Reservation[];
   /** Pools that failed to make workers on a host lately, by `backoffKey`. */
   readonly backoffs: ReadonlyMap<string, Backoff>;
   /** How long a host may be out of touch before its workers are given up. */
@@ -32,6 +39,18 @@ export interface HostStatus {
   readonly silentForMs: number;
   /** Absent until its agent said hello for the first time. */
   readonly facts: HostFacts | undefined;
+  /** Draining and retiring hosts: when what still runs there is ended. */
+  readonly drainBy?: number;
+  /** Quarantined hosts: when they are tried again; absent: not by themselves. */
+  readonly quarantinedUntil?: number;
+  /** Why nothing new starts there although it is active, for people. */
+  readonly closed?: string | undefined;
+  /** Why its disk takes nothing new, whatever else keeps it closed. */
+  readonly full?: string | undefined;
+  /** Workers that failed there lately. */
+  readonly failures?: number;
+  /** Workers made there so far: of hosts that are alike, the one with fewer is taken. */
+  readonly wear?: number;
 }
 
 export interface WorkerStatus {
@@ -47,14 +66,50 @@ export interface WorkerStatus {
   readonly macosVm: boolean;
   /** When it became ready. */
   readonly readyAt: number | undefined;
+  /** When it was asked for. */
+  readonly createdAt?: number;
+  /** What it holds of its host; absent: not limited. */
+  readonly limits?: Limits;
 }
 
 export interface QueuedJob {
   readonly id: string;
   readonly pool: string | undefined;
   readonly labels: readonly string[];
+  /** Higher goes first; absent: 0. */
+  readonly priority?: number;
+  /** It goes before all others, whatever its team has. */
+  readonly urgent?: boolean;
+  /** Who shares the fleet with whom; absent: the team without a name. */
+  readonly team?: string | undefined;
+  /** Name of the only host where it may run. */
+  readonly host?: string | undefined;
+  /** Whose code it runs; absent where nobody said. */
+  readonly trust?: Trust | undefined;
   /** Present when it builds a spec. */
   readonly build?: BuildWish | undefined;
+}
+
+export interface RunningJob {
+  readonly id: string;
+  readonly team: string;
+  /** Of its worker. */
+  readonly pool: string;
+}
+
+export interface TeamRules {
+  /** Its share of the fleet beside the shares of those who wait too. */
+  readonly weight: number;
+  /** Jobs that it may have running at once; absent: any number. */
+  readonly quota?: number;
+}
+
+/** Workers of a pool that only one team may use. */
+export interface Reservation {
+  readonly name: string;
+  readonly pool: string;
+  readonly team: string;
+  readonly workers: number;
 }
 
 export interface Backoff {

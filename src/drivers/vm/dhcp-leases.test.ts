@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { dhcpWarning, leaseSecondsIn, leasesIn } from './dhcp-leases.ts';
 
-test('leases are counted by address', () => {
+test('leases are exact by address', () => {
   const block = (address: string) =>
     `{\n\tname=vm\n\tip_address=${address}\n\thw_address=1,5e:0:0:0:0:1\n\tlease=0x65a\n}\n`;
   assert.equal(leasesIn(''), 0);

@@ -1,3 +1,4 @@
+import { whyNoWindow } from '../../domain/window.ts';
 import { ROLLOUT_STATES } from '../../domain/rollout.ts';
 import { z } from 'zod';
 import { HOST_STATES } from '../../domain/host.ts';
@@ -30,6 +31,12 @@ export const jobRequestSchema = z
     timeoutMs: z.int().min(100).optional(),
     /** Higher runs earlier. */
     priority: z.int().min(-1000).max(1000).default(0),
+    /** Who shares the fleet with whom. */
+    team: nameSchema.exactOptional(),
+    /** It goes before all others, whatever its team has; for operators. */
+    urgent: z.boolean().exactOptional(),
+    /** Name of the only host where it may run. */
+    host: nameSchema.exactOptional(),
     /** How often it may run again when it was lost after it may have started. */
     retries: z.int().min(0).max(10).optional(),
     /** Free text for people, such as a commit or a pull request. */
@@ -73,6 +80,10 @@ export const jobSchema = z
     secrets: z.array(z.string()),
     artifactGlobs: z.array(z.string()),
     priority: z.int(),
+    team: z.string().optional(),
+    urgent: z.boolean(),
+    /** Name of the only host where it may run. */
+    wantedHost: z.string().optional(),
     retries: z.int(),
     timeoutMs: z.int(),
     /** Hand-overs to a worker so far. */
@@ -115,6 +126,12 @@ export const hostSchema = z
     id: z.string(),
     name: z.string(),
     state: z.enum(HOST_STATES),
+    /** Why it is in this state. */
+    stateReason: z.string().optional(),
+    /** When what still runs on a draining host is ended. */
+    drainBy: z.number().optional(),
+    /** When a quarantined host is tried again; left out: when somebody resumes it. */
+    quarantinedUntil: z.number().optional(),
     online: z.boolean(),
     lastSeenAt: z.number().optional(),
     workers: z.int(),
@@ -125,6 +142,39 @@ export const hostSchema = z
   })
   .meta({ id: 'Host' });
 export type HostView = z.output<typeof hostSchema>;
+
+export const controllerSchema = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    /** What it alone sees to: `scheduling`, `tidiness`, `integration NAME`. */
+    leases: z.array(z.string()),
+    /** Hosts whose agents have a session with it. */
+    hosts: z.int(),
+  })
+  .meta({ id: 'Controller' });
+export type ControllerView = z.output<typeof controllerSchema>;
+
+/** A time that comes again: from each moment of a cron pattern on, for a while. */
+export const windowSchema = z
+  .strictObject({
+    cron: z.string().max(256),
+    forMs: z
+      .int()
+      .min(60_000)
+      .max(31 * 86_400_000),
+    timeZone: z.string().max(64).exactOptional(),
+  })
+  .superRefine((window, context) => {
+    const why = whyNoWindow(window);
+    if (why !== undefined) context.addIssue({ code: 'custom', path: ['cron'], message: why });
+  });
+
+const poolScheduleSchema = z.strictObject({
+  when: windowSchema,
+  ready: z.int().min(0).max(10_000).exactOptional(),
+  max: z.int().min(0).max(100_000).exactOptional(),
+});
 
 /** A pool as the API shows and takes it. Left out: the default. */
 export const poolSpecSchema = z
@@ -141,6 +191,12 @@ export const poolSpecSchema = z
     guestUser: guestUserSchema.exactOptional(),
     ready: z.int().min(0).max(10_000).default(0),
     max: z.int().min(1).max(100_000).default(100),
+    schedule: z.array(poolScheduleSchema).max(32).readonly().exactOptional(),
+    forecast: z.literal('on').exactOptional(),
+    placement: z.enum(['spread', 'pack']).exactOptional(),
+    idleMs: z.int().min(0).exactOptional(),
+    softAgeMs: z.int().min(60_000).exactOptional(),
+    hardAgeMs: z.int().min(60_000).exactOptional(),
     limits: limitsSchema.default({}),
     trust: z.enum(['trusted', 'untrusted']).exactOptional(),
     volumes: z.array(volumeUseSchema).max(16).readonly().exactOptional(),
@@ -151,6 +207,10 @@ export const poolSpecSchema = z
   .refine((pool) => pool.ready <= pool.max, {
     path: ['ready'],
     message: 'expected at most `max`',
+  })
+  .refine(({ softAgeMs = 0, hardAgeMs = Infinity }) => softAgeMs < hardAgeMs, {
+    path: ['softAgeMs'],
+    message: 'expected less than `hardAgeMs`',
   })
   .refine((pool) => pool.kind !== 'build' || pool.ready === 0, {
     path: ['ready'],
@@ -277,8 +337,8 @@ export const eventSchema = z
   .object({
     seq: z.int(),
     at: z.number(),
-    kind: z.enum(['job', 'worker', 'host', 'pool']),
-    /** Id (jobs, workers) or name (hosts, pools). */
+    kind: z.enum(['job', 'worker', 'host', 'pool', 'integration']),
+    /** Id (jobs, workers) or name (hosts, pools, integrations). */
     id: z.string(),
     /** The new state or outcome. */
     state: z.string(),

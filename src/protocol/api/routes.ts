@@ -1,9 +1,12 @@
 import { z } from 'zod';
 import { JOB_STATES } from '../../domain/job.ts';
+import { CI_ROUTES } from './ci-routes.ts';
+import { page } from './page.ts';
 import { digestSchema, envNameSchema, nameSchema } from '../values.ts';
 import {
   TOKEN_ROLES,
   eventSchema,
+  controllerSchema,
   hostSchema,
   jobRequestSchema,
   jobSchema,
@@ -29,10 +32,6 @@ const pageQuery = {
   after: z.string().max(256).optional(),
 };
 
-function page<T extends z.ZodType>(item: T) {
-  return z.object({ items: z.array(item), next: z.string().optional() });
-}
-
 function rolloutMove<Id extends string, Move extends string>(id: Id, move: Move, summary: string) {
   return {
     id,
@@ -51,6 +50,9 @@ const flag = z
   .transform((text) => text === 'true')
   .default(false);
 
+/** `within`: ms after which what still runs is ended; left out: never. */
+const drainQuery = z.strictObject({ within: z.coerce.number().int().min(0).optional() });
+
 export const ROUTES = {
   submitJob: {
     id: 'submitJob',
@@ -63,7 +65,7 @@ export const ROUTES = {
     body: jobRequestSchema,
     status: 201,
     response: jobSchema,
-    problems: ['no_pool', 'unknown_secret', 'unknown_source', 'idempotency_mismatch'],
+    problems: ['no_pool', 'no_host', 'unknown_secret', 'unknown_source', 'idempotency_mismatch'],
     idempotent: true,
   },
   listJobs: {
@@ -177,12 +179,32 @@ export const ROUTES = {
     status: 200,
     response: page(hostSchema),
   },
+  cordonHost: {
+    id: 'cordonHost',
+    method: 'POST',
+    path: '/hosts/{name}/cordon',
+    summary: 'Start nothing new on a host; its idle workers stay',
+    role: 'operator',
+    status: 200,
+    response: hostSchema,
+  },
+  retireHost: {
+    id: 'retireHost',
+    method: 'POST',
+    path: '/hosts/{name}/retire',
+    summary: 'Drain a host and forget it when it is empty',
+    role: 'admin',
+    query: drainQuery,
+    status: 200,
+    response: hostSchema,
+  },
   drainHost: {
     id: 'drainHost',
     method: 'POST',
     path: '/hosts/{name}/drain',
     summary: 'Drain a host: running jobs end, nothing new starts',
     role: 'operator',
+    query: drainQuery,
     status: 200,
     response: hostSchema,
   },
@@ -264,6 +286,7 @@ export const ROUTES = {
     role: 'operator',
     status: 204,
   },
+  ...CI_ROUTES,
   setSecret: {
     id: 'setSecret',
     method: 'PUT',
@@ -303,6 +326,15 @@ export const ROUTES = {
     }),
     status: 201,
     response: tokenSchema.extend({ token: z.string() }),
+  },
+  listControllers: {
+    id: 'listControllers',
+    method: 'GET',
+    path: '/controllers',
+    summary: 'List the controllers that live',
+    role: 'viewer',
+    status: 200,
+    response: page(controllerSchema),
   },
   listTokens: {
     id: 'listTokens',

@@ -13,6 +13,11 @@ const RIGHT = [
   'pools: [{ name: a, timeout: 1.5h, maxTimeout: 2d, retries: 10 }]',
   'agent: { name: mac-1, labels: [team=web], workers: 0, macosVms: 2 }',
   'retention: { jobs: 7d }',
+  'integrations: [{ name: gh, kind: github, organization: acme, token: GH_PAT }]',
+  'integrations: [{ name: j, kind: jenkins, url: "https://ci.example.org", user: u, token: T, idle: 1m }]',
+  'integrations: [{ name: b, kind: buildbot, url: "https://b.example.org", master: "b:9989", workers: [{ names: [w], password: P }] }]',
+  'integrations: [{ name: l, kind: listener, command: [x], busyCheck: [y], routes: [{ pool: a, standby: 1 }] }]',
+  'integrations: [{ name: n, kind: native, repository: acme/app, app: { id: 1, key: K }, webhookSecret: W }]',
 ];
 const WRONG = [
   'pool: []',
@@ -29,9 +34,15 @@ const WRONG = [
   'pools: [{ name: a, retries: 11 }]',
   'agent: { macosVms: 3 }',
   'retention: { jobs: forever }',
+  'integrations: [{ name: x, kind: travis }]',
+  'integrations: [{ name: gh, kind: github, organization: acme, token: lower-case }]',
+  'integrations: [{ name: b, kind: buildbot, url: "https://b.example.org", master: b, workers: [] }]',
+  'integrations: [{ name: l, kind: listener, command: [], busyCheck: [y] }]',
+  'integrations: [{ name: n, kind: native, repository: acme, app: { id: 1, key: K }, webhookSecret: W }]',
 ];
 
-const validate = new Ajv2020({ strict: true }).compile(configJsonSchema());
+// `format` is for editors; what it stands for is checked by the patterns beside it.
+const validate = new Ajv2020({ strict: true, validateFormats: false }).compile(configJsonSchema());
 
 function loads(text: string): boolean {
   try {

@@ -11,9 +11,21 @@ export class ConfigError extends Error {
 /** Reads the configuration. Throws `ConfigError` with `file:line:column` for each wrong place. */
 export function loadConfig(text: string, file: string): Config {
   const config = load(configSchema, text, file);
+  for (const list of ['pools', 'integrations', 'alerts', 'reservations', 'maintenance'] as const) {
+    const names = config[list].map(({ name }) => name);
+    const twice = names.find((name, index) => names.indexOf(name) !== index);
+    if (twice === undefined) continue;
+    throw new ConfigError(`${file}: ${list}: two ${list} are named ${twice}`);
+  }
   const names = config.pools.map((pool) => pool.name);
-  const twice = names.find((name, index) => names.indexOf(name) !== index);
-  if (twice !== undefined) throw new ConfigError(`${file}: pools: two pools are named ${twice}`);
+  const nowhere = config.reservations.find(({ pool }) => !names.includes(pool));
+  if (nowhere !== undefined) {
+    const near = nearest(nowhere.pool, names);
+    const hint = near === undefined ? '' : `; did you mean ${near}?`;
+    throw new ConfigError(
+      `${file}: reservations: ${nowhere.name} is of pool ${nowhere.pool}, which is not in the file${hint}`,
+    );
+  }
   return deepFreeze(config);
 }
 

@@ -1,4 +1,12 @@
 import { z } from 'zod';
+import {
+  alertConfigSchema,
+  maintenanceConfigSchema,
+  poolScheduleConfigSchema,
+  reservationConfigSchema,
+  teamsConfigSchema,
+} from './fleet.ts';
+import { integrationSchema } from './integrations/integrations.ts';
 import { poolSpecSchema } from '../api/resources.ts';
 import {
   durationSchema,
@@ -63,6 +71,25 @@ export const poolConfigSchema = z
       .describe('Who jobs run as in a VM; default: admin with macOS drivers, root with qemu'),
     ready: z.int().min(0).exactOptional().describe('Booted workers kept waiting; default: 0'),
     max: z.int().min(1).exactOptional().describe('Workers at most; default: 100'),
+    schedule: z
+      .array(poolScheduleConfigSchema)
+      .exactOptional()
+      .describe('Other numbers at some times; of those that are open the last counts'),
+    forecast: z
+      .literal('on')
+      .exactOptional()
+      .describe('Keep as many more ready as the last weeks say will be needed'),
+    placement: z
+      .enum(['spread', 'pack'])
+      .exactOptional()
+      .describe('spread (default): on the host with the most room; pack: with the least'),
+    idle: durationSchema
+      .exactOptional()
+      .describe('How long a ready worker that nobody needs is kept; default: 10s'),
+    softAge: durationSchema
+      .exactOptional()
+      .describe('Idle workers of this age are replaced, one at a time; default: never'),
+    hardAge: durationSchema.exactOptional().describe('No worker is idle at this age'),
     limits: limits.exactOptional().describe('Limits of each worker'),
     trust: z
       .enum(['trusted', 'untrusted'])
@@ -83,9 +110,12 @@ export const poolConfigSchema = z
       .describe('Time-out of jobs that name none; default: 1h'),
     maxTimeout: durationSchema.exactOptional().describe('Longest time-out; default: 24h'),
   })
-  .transform(({ timeout, maxTimeout, ...same }, context) => {
+  .transform(({ timeout, maxTimeout, idle, softAge, hardAge, ...same }, context) => {
     const pool = poolSpecSchema.safeParse({
       ...same,
+      ...(idle === undefined ? {} : { idleMs: idle }),
+      ...(softAge === undefined ? {} : { softAgeMs: softAge }),
+      ...(hardAge === undefined ? {} : { hardAgeMs: hardAge }),
       ...(timeout === undefined ? {} : { defaultTimeoutMs: timeout }),
       ...(maxTimeout === undefined ? {} : { maxTimeoutMs: maxTimeout }),
     });
@@ -96,7 +126,25 @@ export const poolConfigSchema = z
     return z.NEVER;
   });
 
+const NO_DATABASE = 'expected postgres://USER@HOST/DATABASE; the password may come from PGPASSWORD';
+
 export const configSchema = z.strictObject({
+  name: nameSchema.exactOptional().describe('Name of this controller; default: its host name'),
+  database: z
+    .string()
+    .regex(/^postgres(ql)?:\/\//, NO_DATABASE)
+    .exactOptional()
+    .describe(
+      'postgres://USER@HOST/DATABASE for several controllers; default: SQLite in the data directory',
+    ),
+  files: z
+    .string()
+    .exactOptional()
+    .describe('Directory of logs, artifacts and sources, which all controllers share'),
+  secretsKey: z
+    .string()
+    .exactOptional()
+    .describe('File with the key of secrets, the same for all controllers'),
   pools: z
     .array(poolConfigSchema)
     .default([
@@ -130,6 +178,25 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('The local agent of `pomona up`'),
+  teams: teamsConfigSchema
+    .default({})
+    .describe('Teams with a weight or a quota; teams that are not here have weight 1, no quota'),
+  reservations: z
+    .array(reservationConfigSchema)
+    .default([])
+    .describe('Workers of pools that one team has for itself'),
+  maintenance: z
+    .array(maintenanceConfigSchema)
+    .default([])
+    .describe('Times at which nothing starts on some hosts; what runs there ends by itself'),
+  alerts: z
+    .array(alertConfigSchema)
+    .default([])
+    .describe('Who is told of hosts and roll-outs that need a look'),
+  integrations: z
+    .array(integrationSchema)
+    .default([])
+    .describe('CI systems whose jobs run on workers'),
   limits: z
     .strictObject({
       source: sizeSchema.prefault('2GiB').describe('Largest source of a job'),

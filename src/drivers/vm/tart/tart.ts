@@ -30,6 +30,8 @@ import { isSlotLimit, NOT_IN_THAT_STATE, TartCommand } from './tart-command.ts';
 const RANK = 30;
 const DEFAULT_USER = 'admin';
 const SSH_PORT = 22;
+/** Longer than replacing a program takes. */
+const SECOND_LOOK_MS = 20;
 const LOOK_MS = 100;
 const GONE_MS = 15_000;
 const DELETES = 5;
@@ -351,7 +353,7 @@ async function runIdentity(bundle: string): Promise<string | undefined> {
 async function cutPower(bundle: string): Promise<void> {
   const deadline = performance.now() + GONE_MS;
   for (let signal: NodeJS.Signals = 'SIGINT'; ; signal = 'SIGKILL') {
-    const identity = await runIdentity(bundle);
+    const identity = (await runIdentity(bundle)) ?? (await secondLook(bundle));
     if (identity === undefined) return;
     await signalProcess(identity, signal);
     for (let looks = 0; looks < 20 && (await runIdentity(bundle)) === identity; looks += 1) {
@@ -361,6 +363,12 @@ async function cutPower(bundle: string): Promise<void> {
       throw new VmError('tool_failed', `tart run of ${bundle} does not end`);
     }
   }
+}
+
+/** A process that just now executes another program shows no environment for a moment. */
+async function secondLook(bundle: string): Promise<string | undefined> {
+  await sleep(SECOND_LOOK_MS);
+  return runIdentity(bundle);
 }
 
 async function mustBeBundle(image: string, path: string | undefined): Promise<void> {
