@@ -161,7 +161,10 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** Waits for a condition, asking again and again, for a bounded time; `instead` tells what is there. */
+/**
+ * Waits for a condition, asking again and again, for a bounded time; `instead` tells what is there. It asks
+ * less and less often: whoever asks takes the time of what is asked for.
+ */
 export async function until(
   what: string,
   condition: () => Promise<boolean>,
@@ -169,9 +172,9 @@ export async function until(
   instead: () => string = () => '',
 ): Promise<void> {
   const deadline = Date.now() + ms;
-  while (!(await condition())) {
+  for (let pause = 30; !(await condition()); pause = Math.min(400, pause * 1.3)) {
     assert.ok(Date.now() < deadline, `${what}: not within ${ms} ms ${instead()}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await new Promise((resolve) => setTimeout(resolve, pause));
   }
 }
 
