@@ -3,7 +3,10 @@ import { mkdir, open, rename, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ProblemError } from '../../protocol/problem.ts';
 import { writeProblem } from './file-errors.ts';
-import { namesIn, removeTree, unlinkIfThere } from './if-there.ts';
+import { namesIn, removeTree, statIfThere, unlinkIfThere } from './if-there.ts';
+
+/** A file that nothing was added to for so long is nobody's. */
+const STALE_MS = 3_600_000;
 
 /** A file that arrived whole but has no place yet. */
 export interface Arrived {
@@ -58,9 +61,13 @@ export class Incoming {
     return this.#prepared;
   }
 
-  /** What a crash left behind goes. */
+  /** What a crash left behind goes, not what another controller gathers there now. */
   async #empty(): Promise<void> {
-    for (const name of await namesIn(this.#dir)) await removeTree(join(this.#dir, name));
+    for (const name of await namesIn(this.#dir)) {
+      const path = join(this.#dir, name);
+      const mtimeMs = (await statIfThere(path))?.mtimeMs ?? Infinity;
+      if (Date.now() - mtimeMs > STALE_MS) await removeTree(path);
+    }
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
   }
 }

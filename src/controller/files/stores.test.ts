@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, rm, writeFile, mkdir } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, utimes, writeFile, mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
@@ -69,9 +69,12 @@ describe('the source store', () => {
     const dir = await newDir(t);
     await mkdir(join(dir, 'incoming'));
     await writeFile(join(dir, 'incoming', 'half'), 'x');
+    await writeFile(join(dir, 'incoming', 'of another controller'), 'x');
+    const before = new Date(Date.now() - 2 * 3_600_000);
+    await utimes(join(dir, 'incoming', 'half'), before, before);
     const store = new SourceStore(dir, 100);
     await store.put(`sha256:${sha256('a')}`, body('a'));
-    assert.deepEqual(await readdir(join(dir, 'incoming')), []);
+    assert.deepEqual(await readdir(join(dir, 'incoming')), ['of another controller']);
   });
 });
 
