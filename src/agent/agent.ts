@@ -18,13 +18,16 @@ import { BUILD_SANDBOX, type HostBuilder } from './builds/build-sandbox.ts';
 import { Controllers } from './controllers.ts';
 import { ControllerClient, ControllerError, joinFleet } from './controller-client.ts';
 import { machineFacts, probeAll } from './host-facts.ts';
+import { HostTasks, type HostTools } from './host-tasks.ts';
 import { ImageFetches, type FetchProgram } from './image-fetches.ts';
 import { Images } from './images.ts';
 import type { KeeperProgram } from './keeper/control.ts';
+import { LeftoverWatch, type Leftover } from './leftovers.ts';
 import { Rebuilds, type RebuildProgram } from './rebuilds.ts';
 import type { WorkerRuntime } from './runtime.ts';
 import { SandboxRuntime } from './sandbox-runtime.ts';
 import { Session } from './session.ts';
+import { readSettings, withSettings } from './settings.ts';
 import { MacosSlotWatch } from './vms/macos-slots.ts';
 import { Volumes } from './volumes/volumes.ts';
 import { VmRuntime } from './vms/vm-runtime.ts';
@@ -53,8 +56,8 @@ export interface AgentOptions {
   readonly fetchImages?: FetchProgram;
   /** Where it gives chunks of its images to other hosts; absent: it does not. */
   readonly peerListen?: PeerListen;
-  /** A line of shell that reboots the host when a macOS VM slot has leaked and nothing runs on it. */
-  readonly rebootCommand?: string | undefined;
+  /** What it may do to its host when it is asked; absent: to clean up alone. */
+  readonly tools?: HostTools;
   readonly log: Logger;
   /** What this process is called when it is found to hold the data directory. */
   readonly program: string;
@@ -85,17 +88,20 @@ export interface PeerListen {
 }
 
 /** Starts the agent of one host: adopts what is there, then does what the controller wants. */
-export async function startAgent(options: AgentOptions): Promise<Agent> {
-  const { dataDir } = options;
+export async function startAgent(asked: AgentOptions): Promise<Agent> {
+  const { dataDir } = asked;
   await mkdir(dataDir, { recursive: true, mode: 0o711 });
   // Workers' own users pass through; each thing that is private in it is so by itself.
   await chmod(dataDir, 0o711);
-  const lock = await lockDirectory(dataDir, options.program);
+  const lock = await lockDirectory(dataDir, asked.program);
   try {
+    const settings = await readSettings(dataDir);
+    const options = withSettings(asked, settings ?? {});
     const controllers = new Controllers(options.controllerUrl);
     const credential = await obtainCredential(options, controllers);
     const facts = await gatherFacts(options);
-    const running = new RunningAgent(options, controllers, credential, facts);
+    const known = settings === undefined ? facts : { ...facts, settings };
+    const running = new RunningAgent(options, controllers, credential, known);
     await running.start();
     return {
       done: running.done,
@@ -170,6 +176,8 @@ class RunningAgent {
   #session: Session | undefined;
   readonly #vms: VmRuntime;
   readonly #volumes: Volumes;
+  readonly #tasks: HostTasks;
+  #leftoverWatch: LeftoverWatch | undefined;
   #slots: MacosSlotWatch | undefined;
   #aging: NodeJS.Timeout | undefined;
   #rebuilds: Rebuilds | undefined;
@@ -189,7 +197,6 @@ class RunningAgent {
     this.#controllers = controllers;
     this.#options = options;
     this.#credential = credential;
-    this.#facts = facts;
     this.#client = new ControllerClient(controllers, credential.credential);
     this.#images = new Images(options.dataDir);
     this.#workersDir = join(options.dataDir, 'workers');
@@ -213,25 +220,32 @@ class RunningAgent {
       }),
       vm: this.#vms,
     };
+    this.#tasks = new HostTasks({
+      ...{ dataDir, tools: options.tools, log: options.log },
+      clean: async () => this.#leftoverWatch?.look(0),
+      changed: () => this.#session?.changedAll(),
+    });
+    this.#facts = { ...facts, tasks: this.#tasks.can };
     // Whoever only starts an agent need not listen for its end.
     this.done.catch(() => undefined);
   }
 
   async start(): Promise<void> {
     await mkdir(this.#workersDir, { recursive: true, mode: 0o711 });
-    const names = new Set<string>();
     for (const name of await readdir(this.#workersDir)) {
       const paths = workerPaths(join(this.#workersDir, name));
       const record = await this.#readRecord(paths.worker);
-      if (record === undefined) {
-        await removeTree(paths.dir);
-        continue;
-      }
-      names.add(name);
-      this.#add(record, undefined);
+      if (record === undefined) await removeTree(paths.dir);
+      else this.#add(record, undefined);
     }
-    for (const runtime of Object.values(this.#runtimes)) await runtime.sweep(names);
-    await this.#volumes.sweep(names);
+    await this.#tasks.recover();
+    for (const leftover of await this.#leftovers()) await leftover.remove();
+    await this.#volumes.sweep();
+    this.#leftoverWatch = new LeftoverWatch({
+      find: () => this.#leftovers(),
+      log: this.#options.log,
+      changed: () => this.#session?.changedAll(),
+    });
     await this.#watchImages();
     this.#watchSlots();
     const { rebuild, fetchImages, log } = this.#options;
@@ -255,11 +269,14 @@ class RunningAgent {
         name: this.#options.name,
         facts: () => this.#facts,
         observed: () => this.#observed(),
+        task: () => this.#tasks.observed,
+        leaks: () => this.#leftoverWatch?.leaks ?? [],
         diskFreeBytes: () => this.#diskFree(),
         welcomed: (fleet, peerKey) => this.#welcomed(fleet, peerKey),
-        desired: (workers, images) => {
+        desired: ({ workers, images, task }) => {
           this.#fetches?.want(images);
           this.#desired(workers);
+          this.#tasks.want(task);
         },
       },
       this.#options.log,
@@ -279,6 +296,8 @@ class RunningAgent {
     clearInterval(this.#aging);
     this.#stopWatching.abort();
     this.#session?.close();
+    await this.#tasks.close();
+    await this.#leftoverWatch?.close();
     await this.#rebuilds?.close();
     this.#fetches?.close();
     this.#slots?.close();
@@ -300,12 +319,27 @@ class RunningAgent {
     }
   }
 
+  /** All with an owned name on this host that belongs to no worker. */
+  async #leftovers(): Promise<Leftover[]> {
+    const isKnown = (name: string) =>
+      [...this.#workers.values()].some(({ record }) => record.name === name);
+    // Workers of some kinds share stores: what both find is the same thing.
+    const found = new Map<string, Leftover>();
+    for (const finder of [...Object.values(this.#runtimes), this.#volumes]) {
+      for (const leftover of await finder.leftovers(isKnown)) {
+        found.set(`${leftover.kind}/${leftover.name}`, leftover);
+      }
+    }
+    return [...found.values()];
+  }
+
   #observed(): ObservedWorker[] {
     return [...this.#workers.values()].map((worker) => worker.observed);
   }
 
   #welcomed(fleet: string, peerKey: Buffer): void {
     if (fleet === this.#credential.fleet) {
+      void this.#tasks.welcomed();
       this.#peerKey ??= peerKey;
       this.#peering ??= this.#listenForPeers(peerKey).catch((error: unknown) => {
         this.#options.log.log('error', 'no images are given to other hosts', { error });
@@ -323,10 +357,10 @@ class RunningAgent {
   }
 
   #watchSlots(): void {
-    const { capacity, dataDir, rebootCommand, log } = this.#options;
+    const { capacity, dataDir, tools, log } = this.#options;
     if (capacity.macosVms === 0) return;
     this.#slots = new MacosSlotWatch({
-      ...{ dataDir, rebootCommand, log },
+      ...{ dataDir, rebootCommand: tools?.rebootCommand, log },
       drivers: () => this.#vms.drivers(),
       ownedPrefix: ownedPrefix(this.#credential.fleet),
       workers: () => [...this.#workers.values()].filter((worker) => !worker.isGone).length,

@@ -1,6 +1,7 @@
 import type { JobOrder, JobResult } from '../domain/job.ts';
 import type { WorkerState } from '../domain/worker.ts';
 import type { LocalState } from './decide.ts';
+import type { Leftover } from './leftovers.ts';
 import type { WorkerRecord } from './worker-dir.ts';
 
 /** A look at a worker: its state and, from `running` on, its job. */
@@ -35,8 +36,8 @@ export interface WorkerRuntime {
   destroy(worker: WorkerRecord): Promise<void>;
   /** Where the job's artifacts are, once it ended; undefined where there are none. */
   workFiles(worker: WorkerRecord, globs: readonly string[]): Promise<WorkFiles | undefined>;
-  /** Removes what carries an owned name and belongs to none of these workers. */
-  sweep(known: ReadonlySet<string>): Promise<void>;
+  /** What carries an owned name and belongs to no worker. `isKnown`: whether a worker has that name now. */
+  leftovers(isKnown: (name: string) => boolean): Promise<Leftover[]>;
 }
 
 /** The files that a job left. */

@@ -25,6 +25,7 @@ import type { DirOf, Look, WorkerRuntime, WorkFiles } from './runtime.ts';
 import { succeeded } from './succeeded.ts';
 import type { Volumes } from './volumes/volumes.ts';
 import { workerPaths, type WorkerPaths, type WorkerRecord } from './worker-dir.ts';
+import type { Leftover } from './leftovers.ts';
 
 interface Parts {
   readonly stores: Readonly<Record<string, StoreDriver>>;
@@ -167,14 +168,18 @@ export class SandboxRuntime implements WorkerRuntime {
     return { dir: join(clones, worker.name, 'home', WORK_DIR) };
   }
 
-  async sweep(known: ReadonlySet<string>): Promise<void> {
+  async leftovers(isKnown: (name: string) => boolean): Promise<Leftover[]> {
     const owned = ownedPrefix(this.#parts.fleet);
-    for (const name of Object.keys(this.#parts.stores)) {
-      const store = await this.#store(name).catch(() => undefined);
-      for (const clone of (await store?.listClones()) ?? []) {
-        if (clone.startsWith(owned) && !known.has(clone)) await store?.deleteClone(clone);
+    const left: Leftover[] = [];
+    for (const store of Object.keys(this.#parts.stores)) {
+      const opened = await this.#store(store).catch(() => undefined);
+      for (const name of (await opened?.listClones()) ?? []) {
+        if (!name.startsWith(owned) || isKnown(name)) continue;
+        const remove = async () => opened?.deleteClone(name);
+        left.push({ kind: `clone in store ${store}`, name, remove });
       }
     }
+    return left;
   }
 
   #fetch(store: Store, snapshot: string, name: string, digest: string): Promise<void> {

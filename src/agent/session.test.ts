@@ -38,10 +38,12 @@ function start(): void {
   const host = {
     name: 'mac-1',
     facts: () => facts,
+    task: () => undefined,
+    leaks: () => [],
     observed: () => [worker],
     diskFreeBytes: () => Promise.reject(new Error('no disk to be seen')),
     welcomed: () => undefined,
-    desired: (workers: readonly DesiredWorker[]) => void desired.push(workers),
+    desired: ({ workers }: { workers: readonly DesiredWorker[] }) => void desired.push(workers),
   };
   session = new Session(
     new Controllers(`http://127.0.0.1:${port}`),
@@ -70,7 +72,7 @@ test('it says what it is, everything once it is welcome, then what changes, and 
   socket.send(JSON.stringify(welcome));
   socket.send(JSON.stringify({ type: 'desired', workers: [], images: [] }));
   const first = await nextMessage(socket);
-  assert.deepEqual(first, { type: 'observed', complete: true, workers: [worker] });
+  assert.deepEqual(first, { type: 'observed', complete: true, workers: [worker], leaks: [] });
   assert.deepEqual(desired, [[]]);
   const running: ObservedWorker = { ...worker, state: 'running' };
   session.changed(running);

@@ -1,6 +1,8 @@
 import WebSocket from 'ws';
 import type { HostFacts } from '../domain/host.ts';
-import type { DesiredWorker, ObservedWorker } from '../domain/worker.ts';
+import type { ObservedTask } from '../domain/host-task.ts';
+import type { Leak } from '../domain/leak.ts';
+import type { ObservedWorker } from '../domain/worker.ts';
 import type { Controllers } from './controllers.ts';
 import { Backoff } from '../platform/backoff.ts';
 import type { Logger } from '../platform/logger.ts';
@@ -12,6 +14,7 @@ import {
   controllerMessageSchema,
   parseMessage,
   type AgentMessage,
+  type ControllerMessage,
 } from '../protocol/session.ts';
 
 /** Thrown when trying again cannot help. */
@@ -26,7 +29,10 @@ export interface SessionHost {
   observed(): ObservedWorker[];
   diskFreeBytes(): Promise<number | undefined>;
   welcomed(fleet: string, peerKey: Buffer): void;
-  desired(workers: readonly DesiredWorker[], images: readonly string[]): void;
+  /** How the task goes that the host was asked for. */
+  task(): ObservedTask | undefined;
+  leaks(): readonly Leak[];
+  desired(wanted: Extract<ControllerMessage, { type: 'desired' }>): void;
 }
 
 interface SessionEnd {
@@ -72,6 +78,11 @@ export class Session {
   changed(worker: ObservedWorker): void {
     this.#dirty.set(worker.id, worker);
     this.#flushSoon();
+  }
+
+  /** Something of the host changed that each whole report tells. */
+  changedAll(): void {
+    if (this.#open) void this.#beat();
   }
 
   factsChanged(): void {
@@ -154,12 +165,12 @@ export class Session {
       const message = parseMessage(controllerMessageSchema, data);
       if (typeof message === 'string') return socket.close(CLOSE.badMessage, message);
       if (message.type === 'desired') {
-        return this.#host.desired(message.workers, message.images);
+        return this.#host.desired(message);
       }
       welcomed = true;
       this.#open = true;
       this.#dirty.clear();
-      this.#send({ type: 'observed', complete: true, workers: this.#host.observed() });
+      this.#send(this.#whole());
       this.#host.welcomed(message.fleet, Buffer.from(message.peerKey, 'base64'));
       clearInterval(heartbeat);
       clearInterval(pings);
@@ -187,12 +198,19 @@ export class Session {
     const diskFreeBytes = await this.#host.diskFreeBytes().catch(() => undefined);
     if (!this.#open) return;
     this.#send({
-      type: 'observed',
-      complete: true,
-      workers: this.#host.observed(),
+      ...this.#whole(),
       clock: Date.now(),
       ...(diskFreeBytes === undefined ? {} : { diskFreeBytes }),
     });
+  }
+
+  #whole(): Extract<AgentMessage, { type: 'observed' }> {
+    const task = this.#host.task();
+    const workers = this.#host.observed();
+    return {
+      ...{ type: 'observed', complete: true, workers, leaks: [...this.#host.leaks()] },
+      ...(task === undefined ? {} : { task }),
+    };
   }
 
   #flushSoon(): void {

@@ -56,7 +56,7 @@ class Remembering implements WorkerRuntime {
   async workFiles(): Promise<undefined> {
     return undefined;
   }
-  async sweep(): Promise<void> {}
+  leftovers = async () => [];
 }
 
 let dir = '';

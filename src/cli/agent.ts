@@ -13,6 +13,7 @@ import {
 } from './agents.ts';
 import { UsageError } from './errors.ts';
 import { collect, integerOption, sizeOption } from './options.ts';
+import { installedVersion, startAnew } from './start-anew.ts';
 import { defaultHostName, loggerFor, untilAsked } from './serving.ts';
 
 /** What one process may pretend to be. */
@@ -33,6 +34,8 @@ interface RunOptions {
   readonly peerListen?: string;
   readonly peerAddress?: string;
   readonly rebootCommand?: string;
+  readonly reimageCommand?: string;
+  readonly updateCommand?: string;
   readonly synthetic?: number;
   readonly verbose?: boolean;
 }
@@ -58,12 +61,18 @@ export function command(): Command {
     .option('--image-budget <size>', 'room for images; the least used are removed', sizeOption)
     .option('--peer-listen <host:port>', 'give images to other hosts of the fleet there')
     .option('--peer-address <host:port>', 'what they reach it by, when that is another')
-    .option('--reboot-command <line>', 'reboots the host when a macOS VM slot has leaked')
+    .option('--reboot-command <line>', 'reboots the host: when asked, or a macOS VM slot leaked')
+    .option('--reimage-command <line>', 'installs the host anew, when asked')
+    .option('--update-command <line>', 'installs $POMONA_VERSION of the agent, when asked')
     .option('--synthetic <n>', 'pretend n hosts that run NOTHING; for load tests', integerOption)
     .option('--verbose', 'log more')
     .addHelpText(
       'after',
       `
+The three commands are lines of shell. The host is emptied before, and the controller asks for them
+(\`pomona host reboot\`, \`pomona rollout agent\`, and when a host that fails is to mend itself); where one is
+not given, the host does not do that.
+
 Several agents may run on one machine under different names.
 
 With --synthetic, this process is n hosts NAME-1, NAME-2, ... whose only workers are pretended
@@ -73,7 +82,9 @@ join token must allow n uses.
 Examples:
   pomona agent run --controller http://ci:7766 --join-token-file join.token
   pomona agent run --controller http://ci:7766 --join-token-file t --name mac-2 --label xcode-16
-  pomona agent run --controller http://ci:7766 --join-token-file t --name load --synthetic 100`,
+  pomona agent run --controller http://ci:7766 --join-token-file t --name load --synthetic 100
+  pomona agent run --controller http://ci:7766 --reboot-command 'sudo /sbin/shutdown -r now' \\
+    --update-command 'npm install --global pomona@$POMONA_VERSION'`,
     )
     .action(run);
   return agent;
@@ -110,8 +121,8 @@ async function run(options: RunOptions): Promise<void> {
     capacity: capacityFor(options),
     log: loggerFor(options),
     program: `pomona agent run --name ${name}`,
-    rebootCommand: options.rebootCommand,
   };
+  const anew = Promise.withResolvers<'anew'>();
   let agent: Agent;
   if (synthetic === undefined) {
     const { buildStore } = options;
@@ -120,6 +131,12 @@ async function run(options: RunOptions): Promise<void> {
       imageOptions: ['--agent-data', dataDir],
       ...imageSourceOf(options),
       ...peerListenOf(options),
+      tools: {
+        ...{ restart: () => anew.resolve('anew'), installedVersion },
+        rebootCommand: options.rebootCommand,
+        reimageCommand: options.reimageCommand,
+        updateCommand: options.updateCommand,
+      },
     });
     process.stdout.write(`The agent of host ${name} is ready\n`);
   } else {
@@ -129,9 +146,11 @@ async function run(options: RunOptions): Promise<void> {
     agent = await startSyntheticAgents(host, synthetic);
     process.stdout.write(`The agent of ${synthetic} synthetic hosts is ready\n`);
   }
+  let why: 'anew' | void;
   try {
-    await Promise.race([untilAsked(), agent.done]);
+    why = await Promise.race([untilAsked(), agent.done, anew.promise]);
   } finally {
     await agent.close();
   }
+  if (why === 'anew') startAnew();
 }

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { TASK_WORDS } from '../domain/host-task.ts';
 import { clientFor, durationOption, withConnection, type CommonOptions } from './options.ts';
 import { ago, printJson, printTable, size } from './output.ts';
 import { collectPages } from './pages.ts';
@@ -37,6 +38,25 @@ export function command(): Command {
       if (options.json === true) return printJson(shown);
       process.stdout.write(`${name} is retiring; it has ${shown.workers} workers\n`);
     });
+  const tasks = [
+    ['restart', 'restart the agent of a host; jobs go on'],
+    ['clean', 'remove what was left on a host and belongs to no worker'],
+    ['reboot', 'drain a host, reboot it, and let it take jobs again'],
+    ['reimage', 'drain a host, install it anew, and let it take jobs again'],
+  ] as const;
+  for (const [kind, description] of tasks) {
+    withConnection(host.command(`${kind} <name>`))
+      .description(description)
+      .option('--within <duration>', 'end what still runs there after this time', durationOption)
+      .action(async (name: string, { within, ...options }: DrainOptions) => {
+        const body = { kind, ...(within === undefined ? {} : { within }) };
+        const client = await clientFor(options);
+        const shown = await client.call('askHost', { params: { name }, body });
+        if (options.json === true) return printJson(shown);
+        const when = shown.task?.given === false ? ' once it is empty' : '';
+        process.stdout.write(`${name} is to ${TASK_WORDS[kind]}${when}; \`pomona host list\`\n`);
+      });
+  }
   withConnection(host.command('resume <name>'))
     .description('let a host take jobs again, whatever kept it from them')
     .action(async (name: string, options: CommonOptions) => {
@@ -78,7 +98,7 @@ async function list(options: CommonOptions): Promise<void> {
       size(each.diskFreeBytes),
       ago(each.lastSeenAt),
       each.labels.join(','),
-      each.stateReason,
+      each.stateReason ?? (each.task && `it is to ${TASK_WORDS[each.task.kind]}`),
     ]),
   );
 }

@@ -30,6 +30,7 @@ const COMMANDS: Readonly<
     about: 'let new images take over pools, by stages',
     load: () => import('./rollout.ts'),
   },
+  leaks: { about: 'show what was left behind', load: () => import('./leaks.ts') },
   volume: {
     about: 'list and remove caches of pools on this host',
     load: () => import('./volume.ts'),

@@ -22,7 +22,7 @@ export async function clientFor(options: CommonOptions): Promise<ApiClient> {
 }
 
 /** For options that may be given several times. */
-export function collect(value: string, before: string[]): string[] {
+export function collect(value: string, before: string[] = []): string[] {
   return [...before, value];
 }
 
@@ -46,4 +46,12 @@ export function sizeOption(value: string): number {
 export function integerOption(value: string): number {
   if (!/^-?\d+$/.test(value)) throw new UsageError(`expected a whole number, not ${value}`);
   return Number(value);
+}
+
+/** Per cents of an option such as `--stages 10,50`. */
+export function sharesOption(value: string): number[] {
+  return value.split(',').map((text) => {
+    if (/^\d+(\.\d+)?$/.test(text.trim())) return Number(text);
+    throw new UsageError(`expected per cents such as 10,50, not ${text}`);
+  });
 }

@@ -1,11 +1,17 @@
 import { Command } from 'commander';
 import type { RolloutView } from '../protocol/api/resources.ts';
-import { UsageError } from './errors.ts';
-import { clientFor, integerOption, withConnection, type CommonOptions } from './options.ts';
+import { addHostRollouts, printHostRollouts } from './host-rollout.ts';
+import {
+  clientFor,
+  integerOption,
+  sharesOption,
+  withConnection,
+  type CommonOptions,
+} from './options.ts';
 import { ago, printJson, printTable } from './output.ts';
 
 interface StartOptions extends CommonOptions {
-  readonly stages?: string;
+  readonly stages?: number[];
   readonly jobs?: number;
 }
 
@@ -17,10 +23,16 @@ const SAID = {
 } as const;
 
 export function command(): Command {
-  const rollout = new Command('rollout').description('let new images take over pools, by stages');
+  const rollout = new Command('rollout').description(
+    'let new images take over pools, and agents and settings hosts, by stages',
+  );
   withConnection(rollout.command('start <pool> <image>'))
     .description('make a share of the workers of a pool from a new image, and more by and by')
-    .option('--stages <shares>', 'shares of the new workers in per cent (default: 10,50)')
+    .option(
+      '--stages <shares>',
+      'shares of the new workers in per cent (default: 10,50)',
+      sharesOption,
+    )
     .option('--jobs <n>', 'jobs that end on it in each stage (default: 20)', integerOption)
     .addHelpText(
       'after',
@@ -40,7 +52,7 @@ Examples:
   pomona rollout list`,
     )
     .action(async (pool: string, image: string, options: StartOptions) => {
-      const stages = options.stages?.split(',').map(shareOf);
+      const { stages } = options;
       const body = {
         image,
         ...(stages === undefined ? {} : { stages }),
@@ -69,12 +81,8 @@ Examples:
       await (await clientFor(options)).call('removeRollout', { params: { pool } });
       if (options.json !== true) process.stdout.write(`the roll-out of ${pool} is forgotten\n`);
     });
+  addHostRollouts(rollout);
   return rollout;
-}
-
-function shareOf(text: string): number {
-  if (/^\d+(\.\d+)?$/.test(text.trim())) return Number(text);
-  throw new UsageError(`--stages expects per cents such as 10,50, not ${text}`);
 }
 
 function told(options: CommonOptions, rollout: RolloutView): void {
@@ -87,8 +95,12 @@ function told(options: CommonOptions, rollout: RolloutView): void {
 }
 
 async function list(options: CommonOptions): Promise<void> {
-  const { items } = await (await clientFor(options)).call('listRollouts', {});
-  if (options.json === true) return printJson(items);
+  const client = await clientFor(options);
+  const { items } = await client.call('listRollouts', {});
+  const { items: hosts } = await client.call('listHostRollouts', {});
+  if (options.json === true) return printJson([...items, ...hosts]);
+  if (hosts.length > 0) printHostRollouts(hosts);
+  if (hosts.length > 0 && items.length === 0) return;
   printTable(
     ['POOL', 'FROM', 'TO', 'STATE', 'SHARE', 'HOSTS', 'SINCE', 'NEW', 'OLD', 'REASON'],
     items.map((each) => [

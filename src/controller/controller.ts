@@ -25,6 +25,7 @@ import type { Context } from './context.ts';
 import { ArtifactStore } from './files/artifact-store.ts';
 import { SourceStore } from './files/source-store.ts';
 import { handlersOf } from './handlers.ts';
+import { HostRollouts } from './host-rollouts.ts';
 import { Hosts } from './hosts.ts';
 import { createServer } from './http/server.ts';
 import { deliveryPort, eventsPort, jobsPort } from './http-ports.ts';
@@ -151,6 +152,8 @@ async function start(
     hasSource: async (digest) => (await sources.touch(digest)) !== undefined,
   });
   const hosts = new Hosts(context, links);
+  const hostRollouts = new HostRollouts(context, { links, lease: scheduling });
+  undo.push(() => hostRollouts.close());
   const integrations = new Integrations(context, options.integrations, {
     ...{ pools, secrets, sources, logs, leases },
   });
@@ -166,7 +169,9 @@ async function start(
 
   let ready = false;
   const server = createServer({
-    handlers: handlersOf(context, { auth, hosts, integrations, jobs, pools, rollouts, secrets }),
+    handlers: handlersOf(context, {
+      ...{ auth, hostRollouts, hosts, integrations, jobs, pools, rollouts, secrets },
+    }),
     receiveWebhook: (name, delivery) => integrations.receive(name, delivery),
     ...{ logs, sources, artifacts },
     registry,

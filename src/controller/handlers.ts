@@ -9,7 +9,10 @@ import { VERSION } from '../platform/version.ts';
 import type { Auth } from './auth.ts';
 import type { Context } from './context.ts';
 import type { Integrations } from './ci/integrations.ts';
+import { leakViews } from './leaks.ts';
 import { liveControllers } from './leases.ts';
+import { HOST_ROLLOUTS, type HostRolloutKind } from '../domain/host-rollout.ts';
+import type { HostRollouts } from './host-rollouts.ts';
 import type { Hosts } from './hosts.ts';
 import type { Handlers } from './http/call.ts';
 import type { Jobs } from './jobs.ts';
@@ -20,6 +23,7 @@ import { workerView } from './views.ts';
 
 interface Parts {
   readonly auth: Auth;
+  readonly hostRollouts: HostRollouts;
   readonly hosts: Hosts;
   readonly integrations: Integrations;
   readonly jobs: Jobs;
@@ -30,7 +34,7 @@ interface Parts {
 
 /** What each operation of the API does. */
 export function handlersOf(context: Context, parts: Parts): Handlers {
-  const { auth, hosts, integrations, jobs, pools, rollouts, secrets } = parts;
+  const { auth, hostRollouts, hosts, integrations, jobs, pools, rollouts, secrets } = parts;
   return {
     submitJob: ({ body, idempotencyKey, principal }) => {
       if (body.urgent === true && !roleAllows(principal.role, 'operator')) {
@@ -46,6 +50,11 @@ export function handlersOf(context: Context, parts: Parts): Handlers {
     getJob: ({ params, query, signal }) => jobs.wait(params.id, query.wait, signal),
     cancelJob: ({ params }) => jobs.cancel(params.id),
     whyJob: ({ params }) => jobs.why(params.id),
+    listHostRollouts: async () => ({ items: await hostRollouts.list() }),
+    startHostRollout: ({ params, body }) => hostRollouts.start(rolloutKind(params.what), body),
+    moveHostRollout: ({ params, body }) => hostRollouts.move(rolloutKind(params.what), body.move),
+    removeHostRollout: async ({ params }) => hostRollouts.remove(rolloutKind(params.what)),
+    listLeaks: async () => ({ items: await leakViews(context) }),
     listControllers: async () => ({ items: await liveControllers(context.db) }),
     listWorkers: async ({ query }) => {
       const { pool, all, after, limit } = query;
@@ -61,6 +70,7 @@ export function handlersOf(context: Context, parts: Parts): Handlers {
       hosts.setState(params.name, { state: 'cordoned', reason: 'by hand' }),
     drainHost: ({ params, query }) => hosts.drain(params.name, query.within, 'draining'),
     retireHost: ({ params, query }) => hosts.drain(params.name, query.within, 'retiring'),
+    askHost: ({ params, body }) => hosts.ask(params.name, body.kind, body.within),
     resumeHost: ({ params }) => hosts.setState(params.name, { state: 'active' }),
     removeHost: async ({ params }) => hosts.remove(params.name),
     listPools: async () => ({ items: await pools.list() }),
@@ -132,6 +142,12 @@ export function handlersOf(context: Context, parts: Parts): Handlers {
       version: VERSION,
     }),
   };
+}
+
+function rolloutKind(text: string): HostRolloutKind {
+  const what = HOST_ROLLOUTS.find((each) => each === text);
+  if (what !== undefined) return what;
+  throw new ProblemError('not_found', `expected ${HOST_ROLLOUTS.join(' or ')}, not ${text}`);
 }
 
 function pageByName<T>(

@@ -7,11 +7,13 @@ import {
   type HostStateChange,
 } from '../db/queries/hosts.ts';
 import { countLiveWorkers, liveWorkersOfHost } from '../db/queries/workers.ts';
+import type { HostTaskKind } from '../domain/host-task.ts';
 import type { HostView } from '../protocol/api/resources.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { change, type Context } from './context.ts';
 import { removeHost } from './remove-host.ts';
 import type { HostLinks } from './host-links.ts';
+import { askHost, callOff } from './host-tasks.ts';
 import { hostView } from './views.ts';
 
 /** What people do with hosts. */
@@ -37,12 +39,14 @@ export class Hosts {
     name: string,
     wanted: Omit<HostStateChange, 'quarantinedUntil'>,
   ): Promise<HostView> {
-    await change(this.#context, async ({ tx, event }) => {
+    await change(this.#context, async (changes) => {
+      const { tx, event } = changes;
       const row = await findHostByName(tx, name);
       if (row === undefined) throw noHost(name);
       await setHostState(tx, row.id, wanted);
       if (wanted.state === 'active') {
         // Somebody has looked at it: what was is over.
+        await callOff(changes, row);
         await setHostStrikes(tx, row.id, 0);
         await forgetOutcomes(tx, row.id);
       }
@@ -62,6 +66,16 @@ export class Hosts {
   drain(name: string, withinMs: number | undefined, state: 'draining' | 'retiring') {
     const drainBy = withinMs === undefined ? undefined : this.#context.clock.now() + withinMs;
     return this.setState(name, { state, drainBy, reason: 'by hand' });
+  }
+
+  /** Has a host do something to itself, once it is empty where that ends workers. */
+  async ask(name: string, kind: HostTaskKind, withinMs: number | undefined): Promise<HostView> {
+    await change(this.#context, async (changes) => {
+      const row = await findHostByName(changes.tx, name);
+      if (row === undefined) throw noHost(name);
+      await askHost(changes, row, { kind, reason: 'by hand', withinMs });
+    });
+    return this.#view(name);
   }
 
   /** Forgets a host now: its jobs are lost. */

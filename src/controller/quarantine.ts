@@ -1,26 +1,22 @@
 import { EVIDENCE_MS, judgeHost } from '../domain/quarantine.ts';
 import { noteOutcome, outcomesOf } from '../db/queries/host-outcomes.ts';
-import { findHost, setHostState, setHostStrikes } from '../db/queries/hosts.ts';
+import { findHost } from '../db/queries/hosts.ts';
 import type { WorkerRow } from '../db/queries/workers.ts';
 import type { Changes } from './context.ts';
+import { quarantine, repairs } from './host-tasks.ts';
 
 /** Notes how work ended on a host, and leaves the host alone when that says that it is broken. */
 export async function heed(
-  { tx, now, event }: Changes,
+  changes: Changes,
   { host_id: hostId, pool }: Pick<WorkerRow, 'host_id' | 'pool'>,
   { failed }: { readonly failed: boolean },
 ): Promise<void> {
+  const { tx, now } = changes;
   await noteOutcome(tx, { hostId, pool, at: now, failed });
   if (!failed) return;
   const host = await findHost(tx, hostId);
   if (host?.state !== 'active') return;
   const { here, elsewhere } = await outcomesOf(tx, { hostId, pool, since: now - EVIDENCE_MS });
-  const verdict = judgeHost(here, elsewhere, host.strikes);
-  if (verdict === undefined) return;
-  const quarantinedUntil = verdict.ms === undefined ? undefined : now + verdict.ms;
-  await setHostState(tx, hostId, {
-    ...{ state: 'quarantined', reason: verdict.reason, quarantinedUntil },
-  });
-  await setHostStrikes(tx, hostId, host.strikes + 1);
-  await event('host', host.name, 'quarantined', verdict.reason);
+  const verdict = judgeHost(here, elsewhere, host.strikes, repairs(host));
+  if (verdict !== undefined) await quarantine(changes, host, verdict);
 }

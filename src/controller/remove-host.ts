@@ -2,6 +2,9 @@ import { deleteHost, type HostRow } from '../db/queries/hosts.ts';
 import { forgetOutcomes } from '../db/queries/host-outcomes.ts';
 import { findJob } from '../db/queries/jobs.ts';
 import { liveWorkersOfHost, setWorkerState } from '../db/queries/workers.ts';
+import { forgetRolloutHost } from '../db/queries/host-rollouts.ts';
+import { saveLeaks } from '../db/queries/leaks.ts';
+import { hostSource } from './leaks.ts';
 import type { Changes } from './context.ts';
 import { loseJob } from './job-endings.ts';
 
@@ -15,6 +18,8 @@ export async function removeHost(changes: Changes, row: HostRow, reason: string)
     if (job?.worker_id === worker.id) await loseJob(changes, job, { ran: true, reason });
   }
   await forgetOutcomes(tx, row.id);
+  await saveLeaks(tx, hostSource(row.id), []);
+  await forgetRolloutHost(tx, row.id);
   await deleteHost(tx, row.id);
   await event('host', row.name, 'removed', reason);
 }

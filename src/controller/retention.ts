@@ -12,6 +12,7 @@ import { deleteWorkersGoneBefore } from '../db/queries/workers.ts';
 import type { Context } from './context.ts';
 import type { ArtifactStore } from './files/artifact-store.ts';
 import type { SourceStore } from './files/source-store.ts';
+import { removeOrphanFiles } from './leaks.ts';
 import type { Lease } from './leases.ts';
 import type { LogStore } from './logs/log-store.ts';
 import { tidy } from './logs/retention.ts';
@@ -79,6 +80,7 @@ export async function applyRetention(
 ): Promise<void> {
   await removeOldRows(context, rules);
   await removeOldJobs(context, rules, files);
+  await removeOrphanFiles(context, { log: files.logs, artifacts: files.artifacts });
   await removeTooMuch(context, rules, files);
   const now = context.clock.now();
   for await (const source of files.sources.list()) {

@@ -1,6 +1,6 @@
 import type { ArtifactRow } from '../db/queries/artifacts.ts';
 import type { EventRow } from '../db/queries/events.ts';
-import { factsOf, type HostRow } from '../db/queries/hosts.ts';
+import { factsOf, taskOf, type HostRow } from '../db/queries/hosts.ts';
 import { labelsOf, payloadOf, type JobRow } from '../db/queries/jobs.ts';
 import { specOf, type WorkerRow } from '../db/queries/workers.ts';
 import type { WorkerSpec } from '../domain/worker.ts';
@@ -66,6 +66,7 @@ export function workerView(row: WorkerRow, fleet: string, hostName: string): Wor
 
 export function hostView(row: HostRow, link: HostLink, workers: number): HostView {
   const facts = factsOf(row);
+  const task = taskOf(row);
   return {
     id: row.id,
     name: row.name,
@@ -73,6 +74,7 @@ export function hostView(row: HostRow, link: HostLink, workers: number): HostVie
     stateReason: row.state_reason ?? undefined,
     drainBy: row.drain_by ?? undefined,
     quarantinedUntil: row.quarantined_until ?? undefined,
+    task: task && { kind: task.kind, given: task.given, reason: task.reason },
     online: link.online,
     lastSeenAt: row.last_seen_at ?? undefined,
     workers,

@@ -1,4 +1,5 @@
 import type { HostBuilds } from './build.ts';
+import type { HostSettings, HostTaskKind } from './host-task.ts';
 import type { ImageRef } from './worker.ts';
 
 /** How well a sandbox keeps a job from the rest of the host, best first. */
@@ -39,6 +40,10 @@ export interface HostFacts {
   readonly imageFetches?: readonly ImageFetch[];
   /** Absent: it builds nothing. */
   readonly builds?: HostBuilds;
+  /** What it can do to itself when it is asked. */
+  readonly tasks?: readonly HostTaskKind[];
+  /** Those that were rolled out to it. */
+  readonly settings?: HostSettings;
 }
 
 /** What takes a Mac's two slots for macOS guests, besides our own. */

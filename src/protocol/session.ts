@@ -2,11 +2,13 @@ import { z } from 'zod';
 import { MOST_HINTS } from '../domain/build.ts';
 import { JOB_OUTCOMES } from '../domain/job.ts';
 import { ISOLATION_LEVELS } from '../domain/host.ts';
+import { HOST_TASK_KINDS, type HostTask } from '../domain/host-task.ts';
 import { WORKER_STATES, type DesiredWorker } from '../domain/worker.ts';
 import {
   digestSchema,
   envNameSchema,
   guestUserSchema,
+  hostSettingsSchema,
   imageNameSchema,
   imageRefSchema,
   labelSchema,
@@ -25,7 +27,8 @@ import { peerAddressSchema } from './image-turns.ts';
  *   agent       -> observed  every worker it has (`complete`), as the answer to welcome: only now the
  *                            session has begun. A hello that was long under way, or that a controller
  *                            reads late, is of a connection that is over, and is not answered
- *   controller  -> desired   the whole list of workers wanted on this host; on every change
+ *   controller  -> desired   the whole list of workers wanted on this host, and the task that the host
+ *                            is to do to itself; on every change
  *   agent       -> observed  workers whose state changed, or all of them (`complete`), at least
  *                            each `heartbeatMs`
  *
@@ -102,6 +105,8 @@ export const hostFactsSchema = z.strictObject({
   builds: z
     .strictObject({ store: nameSchema, hints: z.array(hintSchema).max(MOST_HINTS).readonly() })
     .exactOptional(),
+  tasks: z.array(z.enum(HOST_TASK_KINDS)).readonly().exactOptional(),
+  settings: hostSettingsSchema.exactOptional(),
 });
 
 export const jobResultSchema = z.strictObject({
@@ -140,6 +145,26 @@ export const agentMessageSchema = z.discriminatedUnion('type', [
     diskFreeBytes: z.number().exactOptional(),
     /** Wall-clock ms of the host, as it sends this. */
     clock: z.number().exactOptional(),
+    /** What was left on the host, in whole reports. */
+    leaks: z
+      .array(
+        z.strictObject({
+          kind: z.string().max(128),
+          name: z.string().max(512),
+          since: z.number(),
+          problem: z.string().max(1024).exactOptional(),
+        }),
+      )
+      .max(1_000)
+      .exactOptional(),
+    /** The last task that was begun. */
+    task: z
+      .strictObject({
+        id: nameSchema,
+        state: z.enum(['running', 'done', 'failed']),
+        detail: z.string().max(4096).exactOptional(),
+      })
+      .exactOptional(),
   }),
 ]);
 
@@ -210,6 +235,14 @@ export const controllerMessageSchema = z.discriminatedUnion('type', [
     workers: z.array(desiredWorkerSchema),
     /** Names of the images that the host should have. */
     images: z.array(imageNameSchema),
+    /** What the host is to do to itself, until its agent said how it went. */
+    task: z
+      .strictObject({
+        id: nameSchema,
+        kind: z.enum(HOST_TASK_KINDS),
+        value: z.string().max(65_536).exactOptional(),
+      })
+      .exactOptional(),
   }),
 ]);
 
@@ -219,6 +252,7 @@ export type ControllerMessage =
       readonly type: 'desired';
       readonly workers: readonly DesiredWorker[];
       readonly images: readonly string[];
+      readonly task?: HostTask;
     };
 
 /** The message, or what is wrong with it, short enough for a WebSocket's close reason. */

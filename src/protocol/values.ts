@@ -103,3 +103,10 @@ export const limitsSchema = z.strictObject({
 });
 
 export const imageRefSchema = z.strictObject({ name: imageNameSchema, digest: digestSchema });
+
+/** What of a host's agent may be set for it from afar. */
+export const hostSettingsSchema = z.strictObject({
+  labels: z.array(labelSchema).max(256).readonly().exactOptional(),
+  workers: z.int().min(0).max(10_000).exactOptional(),
+  macosVms: z.int().min(0).max(10_000).exactOptional(),
+});

@@ -18,6 +18,7 @@ import { flushVolumes, mountVolumes, vmVolume } from './guest-volumes.ts';
 import { KeptJobs } from './kept-jobs.ts';
 import { PretendedJobs } from './pretended-jobs.ts';
 import type { VmJobs } from './vm-jobs.ts';
+import type { Leftover } from '../leftovers.ts';
 
 interface Parts {
   readonly vms: Readonly<Record<string, VmDriverEntry>>;
@@ -125,12 +126,15 @@ export class VmRuntime implements WorkerRuntime {
     return this.#jobsOf(await this.#driver(worker)).workFiles(worker, globs);
   }
 
-  async sweep(known: ReadonlySet<string>): Promise<void> {
+  async leftovers(isKnown: (name: string) => boolean): Promise<Leftover[]> {
+    const left: Leftover[] = [];
     for (const driver of await this.drivers()) {
-      for (const vm of await driver.list(ownedPrefix(this.#parts.fleet))) {
-        if (!known.has(vm.name)) await driver.destroy(vm.name);
+      for (const { name } of await driver.list(ownedPrefix(this.#parts.fleet))) {
+        if (isKnown(name)) continue;
+        left.push({ kind: `VM of ${driver.name}`, name, remove: () => driver.destroy(name) });
       }
     }
+    return left;
   }
 
   /** Those that work on this host. */

@@ -8,6 +8,7 @@ import { isThere } from '../../platform/is-there.ts';
 import { limiter } from '../../platform/limiter.ts';
 import { namesIn } from '../../platform/names-in.ts';
 import { removeTree, treeBytes } from '../../platform/tree.ts';
+import type { Leftover } from '../leftovers.ts';
 
 interface Parts {
   readonly stores: Readonly<Record<string, StoreDriver>>;
@@ -113,14 +114,21 @@ export class Volumes {
     return this.#releaseByName(useName(worker, use.name), keep);
   }
 
-  /** Releases what belongs to none of these workers, and removes versions that nobody needs. */
-  async sweep(known: ReadonlySet<string>): Promise<void> {
-    const uses = await namesIn(join(this.#dir, 'uses'));
-    for (const file of uses) {
+  /** What is held for no worker. `isKnown`: whether a worker has that name now. */
+  async leftovers(isKnown: (name: string) => boolean): Promise<Leftover[]> {
+    const left: Leftover[] = [];
+    for (const file of await namesIn(join(this.#dir, 'uses'))) {
       const use = await readJson<UseRecord>(join(this.#dir, 'uses', file));
-      if (use !== undefined && known.has(use.worker)) continue;
-      await this.#releaseByName(file.slice(0, -'.json'.length), false);
+      if (use !== undefined && isKnown(use.worker)) continue;
+      const name = file.slice(0, -'.json'.length);
+      const remove = () => this.#releaseByName(name, false);
+      left.push({ kind: 'volume in use', name, remove });
     }
+    return left;
+  }
+
+  /** Removes copies that are in nobody's use, and versions that nobody needs. */
+  async sweep(): Promise<void> {
     if ((await namesIn(join(this.#dir, 'store'))).length === 0) return;
     const store = await this.#store();
     const left = new Set(await namesIn(join(this.#dir, 'uses')));

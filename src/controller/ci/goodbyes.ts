@@ -17,9 +17,11 @@ import {
 } from '../../db/queries/ci/runners.ts';
 import { findJob } from '../../db/queries/jobs.ts';
 import { CiError, type CiDriver, type RunnerEnd } from '../../drivers/ci/ci.ts';
+import { LEAK_GRACE_MS } from '../../domain/leak.ts';
 import { limiter } from '../../platform/limiter.ts';
 import { change, type Context } from '../context.ts';
 import { cancelJob } from '../job-endings.ts';
+import { integrationSource, LeakTeller } from '../leaks.ts';
 
 interface Parts {
   readonly integration: string;
@@ -35,7 +37,7 @@ const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 600_000;
 const AT_ONCE = 4;
 /** A runner that nobody knows of is offline this long before it is removed. */
-const GHOST_MS = 600_000;
+const GHOST_MS = LEAK_GRACE_MS;
 /** Ghosts removed in one pass at most: after an outage of the CI system there may be hundreds. */
 const GHOSTS_AT_ONCE = 20;
 
@@ -49,11 +51,13 @@ export class Goodbyes {
   /** Runners that were told to take no more jobs, by this process. */
   readonly #closed = new Set<string>();
   /** Since when runners that nobody knows of are offline. */
-  readonly #ghosts = new Map<string, number>();
+  readonly #ghosts = new Map<string, { since: number; at: number }>();
+  readonly #leaks: LeakTeller;
 
   constructor(context: Context, parts: Parts) {
     this.#context = context;
     this.#parts = parts;
+    this.#leaks = new LeakTeller(context, integrationSource(parts.integration));
   }
 
   /** Starts what there is to start; does not wait for it. One that fails holds up no other. */
@@ -214,17 +218,22 @@ export class Goodbyes {
         continue;
       }
       const now = clock.monotonic();
-      const since = this.#ghosts.get(runner.name) ?? now;
-      this.#ghosts.set(runner.name, since);
+      const ghost = this.#ghosts.get(runner.name) ?? { since: now, at: clock.now() };
+      this.#ghosts.set(runner.name, ghost);
       // Ours for sure: it was removed once already.
       const rest = row === undefined ? GHOST_MS : 0;
-      if (now - since < rest || removed >= GHOSTS_AT_ONCE) continue;
+      if (now - ghost.since < rest || removed >= GHOSTS_AT_ONCE) continue;
       removed += 1;
       await driver.remove(runner, false, signal);
+      this.#ghosts.delete(runner.name);
       await change(this.#context, ({ event }) =>
         event('integration', integration, 'ghost-removed', runner.name),
       );
     }
+    const kind = 'runner registration';
+    await this.#leaks.tell(
+      [...this.#ghosts].map(([name, { at: since }]) => ({ kind, name, since })),
+    );
   }
 }
 

@@ -15,6 +15,7 @@ import {
   setWorkerState,
 } from '../../db/queries/workers.ts';
 import { change, type Changes, type Context } from '../context.ts';
+import { endTask, giveTask } from '../host-tasks.ts';
 import { loseJob } from '../job-endings.ts';
 import { removeHost } from '../remove-host.ts';
 
@@ -54,6 +55,8 @@ async function carryOutOne(changes: Changes, action: FleetAction): Promise<void>
       return lose(changes, action.workerId, action.reason);
     case 'host':
       return moveHost(changes, action);
+    case 'task':
+      return moveTask(changes, action);
     case 'rollout':
       return moveOn(changes, action);
   }
@@ -107,6 +110,15 @@ async function moveHost(
   if (from === 'quarantined') await forgetOutcomes(tx, hostId);
   await setHostState(tx, hostId, { state: to });
   await event('host', row.name, to, reason);
+}
+
+async function moveTask(
+  changes: Changes,
+  { hostId, taskId, to }: Extract<FleetAction, { type: 'task' }>,
+) {
+  if (to === 'given') return giveTask(changes, hostId, taskId);
+  const detail = 'it did not say in time how it went';
+  return endTask(changes, hostId, { id: taskId, state: 'failed', detail });
 }
 
 async function moveOn(

@@ -1,4 +1,5 @@
 import { DISK_LOW_BYTES, type HostFacts } from '../../domain/host.ts';
+import { TASK_WORDS } from '../../domain/host-task.ts';
 import type { Pool } from '../../domain/pool.ts';
 import { poolNow, type Rollout } from '../../domain/rollout.ts';
 import { poolAt, rulesNow, whyClosed, type FleetRules } from '../../domain/scheduling/rules.ts';
@@ -9,10 +10,17 @@ import type {
   HostStatus,
   QueuedJob,
   RunningJob,
+  TaskStatus,
   WorkerStatus,
 } from '../../domain/scheduling/fleet-view.ts';
 import type { Queryable } from '../../db/database.ts';
-import { factsOf, listHosts, type HostRow } from '../../db/queries/hosts.ts';
+import {
+  factsOf,
+  listHosts,
+  taskOf,
+  type HostRow,
+  type HostTaskRecord,
+} from '../../db/queries/hosts.ts';
 import { buildOf, labelsOf, openJobs, type OpenJobRow } from '../../db/queries/jobs.ts';
 import { listPools } from '../../db/queries/pools.ts';
 import { rolloutsWithTallies } from '../../db/queries/rollouts.ts';
@@ -70,8 +78,11 @@ export class FleetReader {
     const facts = this.#factsOf(row.id, row.facts);
     // It is rebooted once it is empty.
     const state = facts?.macosSlots?.leaked === true ? 'draining' : row.state;
+    const task = taskOf(row);
     const closed =
-      whyClosed(rules, facts === undefined ? [] : hostLabels(facts), now) ?? whyFull(row);
+      whyBusy(task) ??
+      whyClosed(rules, facts === undefined ? [] : hostLabels(facts), now) ??
+      whyFull(row);
     return {
       ...{ id: row.id, name: row.name, state, ...links.of(row), facts, closed },
       full: whyFull(row),
@@ -79,6 +90,7 @@ export class FleetReader {
       failures: row.strikes,
       ...(row.drain_by === null ? {} : { drainBy: row.drain_by }),
       ...(row.quarantined_until === null ? {} : { quarantinedUntil: row.quarantined_until }),
+      ...(task === undefined ? {} : { task: taskStatus(task) }),
     };
   }
 
@@ -100,6 +112,19 @@ export class FleetReader {
     }
     return known.facts;
   }
+}
+
+function taskStatus({ id, kind, given, drainBy, endBy }: HostTaskRecord): TaskStatus {
+  return {
+    ...{ id, kind, given },
+    ...(drainBy === undefined ? {} : { drainBy }),
+    ...(endBy === undefined ? {} : { endBy }),
+  };
+}
+
+function whyBusy(task: HostTaskRecord | undefined): string | undefined {
+  if (task === undefined) return undefined;
+  return `it is to ${TASK_WORDS[task.kind]} (${task.reason})`;
 }
 
 function whyFull({ disk_free_bytes: free }: HostRow): string | undefined {

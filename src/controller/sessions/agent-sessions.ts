@@ -1,5 +1,6 @@
 import type { AgentSocket } from './agent-socket.ts';
 import type { HostFacts } from '../../domain/host.ts';
+import type { ObservedTask } from '../../domain/host-task.ts';
 import {
   closeSession,
   findHost,
@@ -17,9 +18,11 @@ import {
 } from '../../protocol/session.ts';
 import type { Change } from '../change-bus.ts';
 import { change, type Context } from '../context.ts';
+import { hostSource, LeakTeller } from '../leaks.ts';
+import { endTask } from '../host-tasks.ts';
 import type { Secrets } from '../secrets.ts';
 import { DISK_LOW_BYTES } from '../../domain/host.ts';
-import { desiredImages, desiredWorkers } from './desired.ts';
+import { desiredImages, desiredTask, desiredWorkers } from './desired.ts';
 import { observe } from './observe.ts';
 
 /** An agent says something at least this often. */
@@ -129,6 +132,7 @@ class AgentSession {
   #number: number | undefined;
   /** What is wrong with the host, as it was told. */
   readonly #wrong = new Set<string>();
+  readonly #leaks: LeakTeller;
   welcomed = false;
   heardAt: number;
 
@@ -142,6 +146,7 @@ class AgentSession {
     this.#parts = parts;
     this.#socket = socket;
     this.#host = host;
+    this.#leaks = new LeakTeller(context, hostSource(host.id));
     this.heardAt = context.clock.monotonic();
     socket.on('message', (data: Buffer) => {
       this.heardAt = context.clock.monotonic();
@@ -211,7 +216,11 @@ class AgentSession {
       await this.#context.db.flush();
       const workers = await desiredWorkers(this.#context, this.#parts.secrets, this.#host.id);
       const images = await desiredImages(this.#context, this.#host.id);
-      await this.#send({ type: 'desired', workers, images });
+      const task = await desiredTask(this.#context, this.#host.id);
+      await this.#send({
+        ...{ type: 'desired', workers, images },
+        ...(task === undefined ? {} : { task }),
+      });
     }
   }
 
@@ -223,6 +232,8 @@ class AgentSession {
     if (this.#number === undefined) return this.#begin(message, this.#hello);
     if (message.facts !== undefined) await this.#saveFacts(message.facts, undefined);
     await observe(this.#context, this.#host.id, message, this.#number);
+    await this.#heedTask(message.task);
+    if (message.leaks !== undefined) await this.#leaks.tell(message.leaks);
     await this.#lookAtHost(message);
   }
 
@@ -273,9 +284,14 @@ class AgentSession {
     await change(this.#context, ({ event }) => event('host', this.#host.name, now, reason));
   }
 
+  async #heedTask(task: ObservedTask | undefined): Promise<void> {
+    if (task === undefined) return;
+    await change(this.#context, (changes) => endTask(changes, this.#host.id, task));
+  }
+
   /** The agent answered: what it says is newer than its last session. */
   async #begin(
-    { complete, workers }: Extract<AgentMessage, { type: 'observed' }>,
+    { complete, workers, task }: Extract<AgentMessage, { type: 'observed' }>,
     { facts, agentVersion }: Extract<AgentMessage, { type: 'hello' }>,
   ): Promise<void> {
     if (!complete) return this.close(CLOSE.badMessage, 'expected all workers first');
@@ -288,6 +304,7 @@ class AgentSession {
     this.#number = number;
     await observe(this.#context, this.#host.id, { complete, workers }, number);
     await this.#saveFacts(facts, agentVersion);
+    await this.#heedTask(task);
     this.welcomed = true;
     this.sendDesiredSoon();
   }

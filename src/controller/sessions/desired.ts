@@ -1,11 +1,12 @@
 import type { HostFacts } from '../../domain/host.ts';
+import type { HostTask } from '../../domain/host-task.ts';
 import { ownedPrefix } from '../../domain/ids.ts';
 import type { JobOrder } from '../../domain/job.ts';
 import type { Pool } from '../../domain/pool.ts';
 import { canaryOf, poolNow } from '../../domain/rollout.ts';
 import { wantedImages } from '../../domain/scheduling/fit.ts';
 import type { DesiredWorker } from '../../domain/worker.ts';
-import { findHost } from '../../db/queries/hosts.ts';
+import { findHost, taskOf } from '../../db/queries/hosts.ts';
 import { findJob, payloadOf } from '../../db/queries/jobs.ts';
 import { runnerOfJob } from '../../db/queries/ci/runners.ts';
 import { listPools } from '../../db/queries/pools.ts';
@@ -51,6 +52,15 @@ export async function desiredImages({ db }: Context, hostId: string): Promise<st
     return [pool, poolNow(pool, rollout), ...(canary === undefined ? [] : [canary])];
   });
   return wantedImages(pools, JSON.parse(host.facts) as HostFacts);
+}
+
+/** What a host is to do to itself now, as its agent is told. */
+export async function desiredTask({ db }: Context, hostId: string): Promise<HostTask | undefined> {
+  const host = await findHost(db, hostId);
+  const task = host === undefined ? undefined : taskOf(host);
+  if (task?.given !== true) return undefined;
+  const { id, kind, value } = task;
+  return { id, kind, ...(value === undefined ? {} : { value }) };
 }
 
 /** The owned name of all that exists of a worker outside the database. */

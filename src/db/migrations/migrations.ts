@@ -6,6 +6,9 @@ import { fleet } from './005-fleet.ts';
 import { controllers } from './006-controllers.ts';
 import { hostCare } from './007-host-care.ts';
 import { demand } from './008-demand.ts';
+import { hostTasks } from './009-host-tasks.ts';
+import { leaks } from './010-leaks.ts';
+import { hostRollouts } from './011-host-rollouts.ts';
 import type { Migration } from './migration.ts';
 
 export const MIGRATIONS: readonly Migration[] = [
@@ -17,4 +20,7 @@ export const MIGRATIONS: readonly Migration[] = [
   controllers,
   hostCare,
   demand,
+  hostTasks,
+  leaks,
+  hostRollouts,
 ];

@@ -3,7 +3,7 @@ import type { Queryable } from '../database.ts';
 export interface EventRow {
   readonly seq: number;
   readonly at: number;
-  readonly kind: 'job' | 'worker' | 'host' | 'pool' | 'integration';
+  readonly kind: 'job' | 'worker' | 'host' | 'pool' | 'integration' | 'host-rollout';
   readonly subject: string;
   readonly state: string;
   readonly reason: string | null;

@@ -1,4 +1,5 @@
 import type { HostFacts, HostState } from '../../domain/host.ts';
+import type { HostTask } from '../../domain/host-task.ts';
 import type { Queryable } from '../database.ts';
 
 export interface HostRow {
@@ -21,6 +22,35 @@ export interface HostRow {
   readonly quarantined_until: number | null;
   /** How often it was quarantined since somebody looked at it. */
   readonly strikes: number;
+  /** `HostTaskRecord` as JSON. */
+  readonly task: string | null;
+}
+
+/** What a host is to do to itself, until it has done so. */
+export interface HostTaskRecord extends HostTask {
+  /** Until it is given, its host is emptied. */
+  readonly given: boolean;
+  /** Why, for people. */
+  readonly reason: string;
+  /** `quarantine`: the next rung of the ladder follows when it fails. Else the roll-out it is of. */
+  readonly of?: string;
+  /** When what still runs there is ended. */
+  readonly drainBy?: number;
+  /** When it failed, unless its end was told before; once it is given. */
+  readonly endBy?: number;
+}
+
+export function taskOf(row: Pick<HostRow, 'task'>): HostTaskRecord | undefined {
+  return row.task === null ? undefined : (JSON.parse(row.task) as HostTaskRecord);
+}
+
+export async function setHostTask(
+  db: Queryable,
+  hostId: string,
+  task: HostTaskRecord | undefined,
+): Promise<void> {
+  const text = task === undefined ? undefined : JSON.stringify(task);
+  await db.run('UPDATE hosts SET task = $2 WHERE id = $1', [hostId, text]);
 }
 
 export function factsOf(row: Pick<HostRow, 'facts'>): HostFacts | undefined {

@@ -1,4 +1,5 @@
 import type { HostState } from '../host.ts';
+import { NEEDS_EMPTY, TASK_WORDS } from '../host-task.ts';
 import type { Pool } from '../pool.ts';
 import { judgeRollout, type Verdict } from '../rollout.ts';
 import type { WorkerSpec } from '../worker.ts';
@@ -23,6 +24,13 @@ export type FleetAction =
       readonly from: HostState;
       readonly to: HostState | 'gone';
       readonly reason: string;
+    }
+  /** The host is empty and does what it is to do; or it did not in time. */
+  | {
+      readonly type: 'task';
+      readonly hostId: string;
+      readonly taskId: string;
+      readonly to: 'given' | 'failed';
     }
   /** Move the roll-out on that is in this stage. */
   | {
@@ -97,14 +105,24 @@ function giveUpLostHosts(
   }
 }
 
-/** Hosts that are to be empty by now, that are empty, and those whose quarantine is over. */
+/**
+ * Hosts that are to be empty by now, that are empty, those whose quarantine is over, and those that have
+ * something to do to themselves.
+ */
 function moveHostsOn(fleet: Fleet, { now }: Circumstances, actions: FleetAction[]): void {
   for (const { status, workers } of fleet.hosts.inactive) {
-    const { id: hostId, name, state, drainBy = Infinity, quarantinedUntil = Infinity } = status;
+    const { id: hostId, name, state, quarantinedUntil = Infinity, task } = status;
+    const drainBy = Math.min(status.drainBy ?? Infinity, task?.drainBy ?? Infinity);
+    if (task?.given === false && status.online && workers.size === 0) {
+      actions.push({ type: 'task', hostId, taskId: task.id, to: 'given' });
+    }
+    if (task?.given === true && (task.endBy ?? Infinity) <= now) {
+      actions.push({ type: 'task', hostId, taskId: task.id, to: 'failed' });
+    }
     if (state === 'retiring' && workers.size === 0) {
       actions.push({ type: 'host', hostId, from: state, to: 'gone', reason: 'it is retired' });
     }
-    if (state === 'quarantined' && quarantinedUntil <= now) {
+    if (state === 'quarantined' && quarantinedUntil <= now && task === undefined) {
       const reason = 'its quarantine is over';
       actions.push({ type: 'host', hostId, from: state, to: 'active', reason });
     }
@@ -143,6 +161,10 @@ function whyUnwanted(fleet: Fleet, worker: WorkerStatus): string | undefined {
   const host = fleet.hosts.get(worker.hostId);
   if (host !== undefined && !KEEPS_IDLE.has(host.status.state)) {
     return `host ${host.status.name} is ${host.status.state}`;
+  }
+  const task = host?.status.task;
+  if (task !== undefined && NEEDS_EMPTY.has(task.kind)) {
+    return `host ${host?.status.name} is to ${TASK_WORDS[task.kind]}`;
   }
   const state = fleet.pool(worker.pool);
   if (state === undefined) return `pool ${worker.pool} was removed`;

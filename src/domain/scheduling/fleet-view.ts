@@ -1,6 +1,7 @@
 import type { BuildWish } from '../build.ts';
 import type { Trust } from '../ci/ci-job.ts';
 import type { HostFacts, HostState } from '../host.ts';
+import type { HostTaskKind } from '../host-task.ts';
 import type { Pool } from '../pool.ts';
 import type { Rollout } from '../rollout.ts';
 import type { Limits, WorkerGoal, WorkerState } from '../worker.ts';
@@ -47,10 +48,23 @@ export interface HostStatus {
   readonly closed?: string | undefined;
   /** Why its disk takes nothing new, whatever else keeps it closed. */
   readonly full?: string | undefined;
+  /** What it is to do to itself, or does. */
+  readonly task?: TaskStatus;
   /** Workers that failed there lately. */
   readonly failures?: number;
   /** Workers made there so far: of hosts that are alike, the one with fewer is taken. */
   readonly wear?: number;
+}
+
+export interface TaskStatus {
+  readonly id: string;
+  readonly kind: HostTaskKind;
+  /** Its agent was told. */
+  readonly given: boolean;
+  /** When what still runs there is ended. */
+  readonly drainBy?: number;
+  /** When it failed, unless its end was told before. */
+  readonly endBy?: number;
 }
 
 export interface WorkerStatus {

@@ -52,7 +52,7 @@ export class HostIndex {
   readonly #hosts = new Map<string, PlacedHost>();
   readonly #names = new Map<string, PlacedHost>();
   readonly #classes = new Map<string, HostClass>();
-  /** Those in another state than active. */
+  /** Those in another state than active, or with something to do to themselves. */
   readonly inactive = new Set<PlacedHost>();
   /** Those without a session. */
   readonly offline = new Set<PlacedHost>();
@@ -86,7 +86,7 @@ export class HostIndex {
     this.#names.set(status.name, host);
     if (status.online) this.offline.delete(host);
     else this.offline.add(host);
-    if (status.state === 'active') this.inactive.delete(host);
+    if (status.state === 'active' && status.task === undefined) this.inactive.delete(host);
     else this.inactive.add(host);
     const open = hostIsOpen(status);
     if (open.fits) this.#enter(host, open.facts);

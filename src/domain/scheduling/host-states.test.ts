@@ -48,3 +48,42 @@ test('a quarantined host is tried again when its time is over, or waits for a pe
   assert.equal(until(NOW)[0]?.type, 'host');
   assert.deepEqual(decideFleet(view({ hosts: [host('a', { state: 'quarantined' })] })), []);
 });
+
+const asked = { id: 't-1', kind: 'reboot', given: false } as const;
+
+test('a host that is to reboot is emptied first: idle workers go, jobs end, nothing starts', () => {
+  const idle = worker('w1', base);
+  const busy = worker('w2', base, { state: 'running', goal: 'run', jobId: 'j' });
+  const hosts = [host('a', { task: asked, closed: 'it is to reboot' })];
+  const fleet = view({ pools: [base], hosts, workers: [idle, busy] });
+  assert.deepEqual(decideFleet(fleet), [
+    { type: 'destroy', workerId: 'w1', reason: 'host a is to reboot' },
+  ]);
+  const late = view({ ...fleet, hosts: [host('a', { task: { ...asked, drainBy: NOW } })] });
+  assert.ok(decideFleet(late).some((action) => action.type === 'lose'));
+});
+
+test('an agent that is to restart keeps its idle workers', () => {
+  const hosts = [host('a', { task: { ...asked, kind: 'restart', given: true }, closed: 'busy' })];
+  assert.deepEqual(decideFleet(view({ pools: [base], hosts, workers: [worker('w1', base)] })), []);
+});
+
+test('an empty host is told what to do, once it is there', () => {
+  const given = { type: 'task', hostId: 'a', taskId: 't-1', to: 'given' };
+  assert.deepEqual(decideFleet(view({ hosts: [host('a', { task: asked })] })), [given]);
+  const away = host('a', { task: asked, online: false, silentForMs: 1 });
+  assert.deepEqual(decideFleet(view({ hosts: [away] })), []);
+});
+
+test('what a host does not say the end of failed when its time is over', () => {
+  const at = (endBy: number) =>
+    decideFleet(view({ hosts: [host('a', { task: { ...asked, given: true, endBy } })] }));
+  assert.deepEqual(at(NOW + 1), []);
+  assert.deepEqual(at(NOW), [{ type: 'task', hostId: 'a', taskId: 't-1', to: 'failed' }]);
+});
+
+test('a quarantine goes on until the repair is over', () => {
+  const quarantined = { state: 'quarantined', quarantinedUntil: NOW } as const;
+  const mending = host('a', { ...quarantined, task: { ...asked, given: true, endBy: NOW + 1 } });
+  assert.deepEqual(decideFleet(view({ hosts: [mending] })), []);
+});

@@ -1,0 +1,315 @@
+import { createHash } from 'node:crypto';
+import { factsOf, findHost, listHosts, taskOf, type HostRow } from '../db/queries/hosts.ts';
+import {
+  deleteHostRollout,
+  findHostRollout,
+  insertHostRollout,
+  listHostRollouts,
+  moveHostRollout,
+  rolloutEvidence,
+  rolloutHosts,
+  setRolloutHost,
+  type HostRolloutRow,
+  type RolloutHostRow,
+} from '../db/queries/host-rollouts.ts';
+import {
+  decideHostRollout,
+  ROLLOUT_TASKS,
+  type HostRollout,
+  type HostRolloutKind,
+  type HostRolloutState,
+  type HostRolloutStep,
+  type RolloutHost,
+} from '../domain/host-rollout.ts';
+import { EVIDENCE_MS } from '../domain/quarantine.ts';
+import { hostLabels } from '../domain/scheduling/fit.ts';
+import type { HostRolloutOrder, HostRolloutView } from '../protocol/api/resources.ts';
+import { ProblemError } from '../protocol/problem.ts';
+import { change, type Changes, type Context } from './context.ts';
+import { askHost, callOff } from './host-tasks.ts';
+import { rolloutTask } from './host-rollout-progress.ts';
+import type { HostLinks } from './host-links.ts';
+import type { Lease } from './leases.ts';
+
+/** What a person does with a roll-out. */
+export type HostRolloutMove = 'pause' | 'resume' | 'promote' | 'back';
+
+const EVERY_MS = 2_000;
+/** From which states, and to which. */
+const MOVES = {
+  pause: { from: ['running'], to: 'paused' },
+  resume: { from: ['paused'], to: 'running' },
+  promote: { from: ['running', 'paused'], to: 'running' },
+  back: { from: ['running', 'paused', 'done'], to: 'back' },
+} as const;
+
+/** Versions of the agent and settings that move through the hosts, ring by ring. */
+export class HostRollouts {
+  readonly #context: Context;
+  readonly #links: HostLinks;
+  readonly #lease: Lease;
+  readonly #stopTicking: () => void;
+  readonly #unlisten: () => void;
+  #running: Promise<void> | undefined;
+
+  constructor(context: Context, parts: { readonly links: HostLinks; readonly lease: Lease }) {
+    this.#context = context;
+    this.#links = parts.links;
+    this.#lease = parts.lease;
+    this.#stopTicking = context.clock.every(EVERY_MS, () => this.wake());
+    this.#unlisten = context.bus.listen(({ rows }) => {
+      if (rows.some(({ kind }) => kind === 'host')) this.wake();
+    });
+  }
+
+  wake(): void {
+    if (!this.#lease.held) return;
+    this.#running ??= this.goOn()
+      .catch((error: unknown) => {
+        this.#context.log.log('warn', 'the roll-outs to hosts cannot go on now', { error });
+      })
+      .finally(() => {
+        this.#running = undefined;
+      });
+  }
+
+  async close(): Promise<void> {
+    this.#stopTicking();
+    this.#unlisten();
+    await this.#running;
+  }
+
+  /** Does the next steps of all roll-outs. What is decided is decided on fresh rows. */
+  async goOn(): Promise<void> {
+    const fenced = this.#lease.fence(this.#context);
+    for (const { what, state } of await listHostRollouts(this.#context.db)) {
+      if (state === 'paused') continue;
+      await change(fenced, async (changes) => {
+        const row = await findHostRollout(changes.tx, what);
+        if (row === undefined) return;
+        const { hosts, known } = await this.#hostsOf(changes, row);
+        const evidence = await rolloutEvidence(changes.tx, what, row.started_at - EVIDENCE_MS);
+        for (const step of decideHostRollout(rolloutOf(row), hosts, evidence, changes.now)) {
+          await carryOut(changes, row, known, step);
+        }
+      });
+    }
+  }
+
+  /** Those it is for in the order of their turns, which is another for each roll-out. */
+  async #hostsOf({ tx }: Changes, row: HostRolloutRow) {
+    const labels = JSON.parse(row.labels) as string[];
+    const known = new Map((await rolloutHosts(tx, row.what)).map((each) => [each.host_id, each]));
+    const turn = ({ id }: HostRow) =>
+      createHash('sha256').update(`${row.what} ${row.started_at} ${id}`).digest('hex');
+    const rows = (await listHosts(tx))
+      // Settings may take the very labels from a host that it was chosen by.
+      .filter((host) => known.has(host.id) || isFor(host, labels))
+      .map((host) => ({ host, turn: turn(host) }))
+      .toSorted((a, b) => (a.turn < b.turn ? -1 : 1));
+    const hosts = rows.map(({ host }): RolloutHost => {
+      const mine = known.get(host.id);
+      return {
+        ...{ id: host.id, state: mine?.state ?? 'waiting', detail: mine?.detail ?? undefined },
+        able: this.#links.of(host).online && isAble(host, row.what),
+        has: valueOf(host, row.what) === row.value,
+      };
+    });
+    return { hosts, known };
+  }
+
+  async list(): Promise<HostRolloutView[]> {
+    const { db } = this.#context;
+    const hosts = await listHosts(db);
+    return Promise.all(
+      (await listHostRollouts(db)).map(async (row) =>
+        viewOf(row, hosts, await rolloutHosts(db, row.what)),
+      ),
+    );
+  }
+
+  async start(what: HostRolloutKind, order: HostRolloutOrder): Promise<HostRolloutView> {
+    const value = what === 'agent' ? order.version : JSON.stringify(order.settings);
+    if (value === undefined) {
+      const expected = what === 'agent' ? 'version' : 'settings';
+      throw new ProblemError('invalid', `a roll-out of ${what} needs ${expected}`, {
+        errors: [{ path: expected, message: 'expected it' }],
+      });
+    }
+    await change(this.#context, async (changes) => {
+      const { tx, now, event } = changes;
+      const known = await findHostRollout(tx, what);
+      if (known?.state === 'running' || known?.state === 'paused') {
+        throw new ProblemError(
+          'conflict',
+          `a roll-out of ${what} is ${known.state}; \`pomona rollout ${what} back\` or \`promote\` first`,
+        );
+      }
+      const labels = order.labels ?? [];
+      const kind = ROLLOUT_TASKS[what];
+      const mine = (await listHosts(tx)).filter((host) => isFor(host, labels));
+      if (!mine.some((host) => factsOf(host)?.tasks?.includes(kind))) {
+        const why =
+          what === 'agent'
+            ? 'start their agents with --update-command'
+            : 'none has an agent of its own';
+        throw new ProblemError('conflict', `none of the ${mine.length} hosts can do that: ${why}`);
+      }
+      await insertHostRollout(tx, {
+        ...{ what, value, labels: JSON.stringify(labels), now },
+        ...{ rings: JSON.stringify([...new Set([...order.rings, 100])]), at_once: order.atOnce },
+        ...{ soak_ms: order.soak, within_ms: order.within ?? null },
+      });
+      await event('host-rollout', what, 'started', what === 'agent' ? `to ${value}` : value);
+    });
+    this.wake();
+    return this.#view(what);
+  }
+
+  async move(what: HostRolloutKind, how: HostRolloutMove): Promise<HostRolloutView> {
+    const { from, to } = MOVES[how];
+    await change(this.#context, async ({ tx, now, event }) => {
+      const row = await mustFind(tx, what);
+      if (!(from as readonly HostRolloutState[]).includes(row.state)) {
+        throw new ProblemError('conflict', `the roll-out of ${what} is ${row.state}`);
+      }
+      const last = (JSON.parse(row.rings) as number[]).length - 1;
+      const ring = how === 'promote' ? last : row.ring;
+      await moveHostRollout(tx, what, {
+        ...{ state: to, ring, ringDoneAt: row.ring_done_at ?? undefined, now },
+        reason: how === 'resume' ? undefined : `${how} by hand`,
+      });
+      await event('host-rollout', what, how, 'by hand');
+    });
+    this.wake();
+    return this.#view(what);
+  }
+
+  /** Forgets one. Hosts stay as they are. */
+  async remove(what: HostRolloutKind): Promise<void> {
+    await change(this.#context, async ({ tx, event }) => {
+      await mustFind(tx, what);
+      await deleteHostRollout(tx, what);
+      await event('host-rollout', what, 'removed', 'by hand');
+    });
+  }
+
+  async #view(what: HostRolloutKind): Promise<HostRolloutView> {
+    const view = (await this.list()).find((each) => each.what === what);
+    if (view === undefined) throw noRollout(what);
+    return view;
+  }
+}
+
+function isFor(host: HostRow, labels: readonly string[]): boolean {
+  const facts = factsOf(host);
+  if (facts === undefined || host.state === 'retiring') return false;
+  const its = hostLabels(facts);
+  return labels.every((label) => its.includes(label));
+}
+
+function isAble(host: HostRow, what: HostRolloutKind): boolean {
+  const can = factsOf(host)?.tasks?.includes(ROLLOUT_TASKS[what]) === true;
+  return can && taskOf(host) === undefined && host.state !== 'quarantined';
+}
+
+/** What a host has of it now. */
+function valueOf(host: HostRow, what: HostRolloutKind): string {
+  if (what === 'agent') return host.agent_version ?? '';
+  return JSON.stringify(factsOf(host)?.settings ?? {});
+}
+
+function rolloutOf(row: HostRolloutRow): HostRollout {
+  return {
+    ...{ what: row.what, state: row.state, rings: JSON.parse(row.rings) as number[] },
+    ...{ ring: row.ring, atOnce: row.at_once, soakMs: Number(row.soak_ms) },
+    ringDoneAt: row.ring_done_at === null ? undefined : Number(row.ring_done_at),
+  };
+}
+
+async function carryOut(
+  changes: Changes,
+  row: HostRolloutRow,
+  known: ReadonlyMap<string, RolloutHostRow>,
+  step: HostRolloutStep,
+): Promise<void> {
+  const { tx, now, event } = changes;
+  const { what, ring } = row;
+  switch (step.type) {
+    case 'ask':
+    case 'return': {
+      const host = await findHost(tx, step.hostId);
+      if (host === undefined) return;
+      const back = step.type === 'return';
+      const value = back ? (known.get(host.id)?.before ?? '{}') : row.value;
+      await setRolloutHost(tx, {
+        ...{ what, hostId: host.id, state: back ? 'returning' : 'doing', now },
+        ...(back ? {} : { before: valueOf(host, what) }),
+      });
+      return askHost(changes, host, {
+        ...{ kind: ROLLOUT_TASKS[what], value, of: rolloutTask(what) },
+        reason: back ? `the roll-out of ${what} went back` : `a roll-out of ${what}`,
+        withinMs: row.within_ms ?? undefined,
+      });
+    }
+    case 'has':
+      return setRolloutHost(tx, { what, hostId: step.hostId, state: 'done', now });
+    case 'call-off': {
+      const host = await findHost(tx, step.hostId);
+      const task = host === undefined ? undefined : taskOf(host);
+      if (host !== undefined && task?.of === rolloutTask(what)) await callOff(changes, host);
+      const state = task?.given === true ? 'failed' : 'waiting';
+      return setRolloutHost(tx, { what, hostId: step.hostId, state, detail: 'called off', now });
+    }
+    case 'ring-done':
+      return moveHostRollout(tx, what, {
+        ...{ state: row.state, ring, ringDoneAt: now, reason: undefined, now },
+      });
+    case 'next':
+    case 'done': {
+      const state = step.type === 'done' ? 'done' : row.state;
+      const next = step.type === 'done' ? ring : ring + 1;
+      const to = { state, ring: next, ringDoneAt: undefined, reason: undefined, now };
+      await moveHostRollout(tx, what, to);
+      return event('host-rollout', what, step.type === 'done' ? 'done' : `ring-${next + 1}`);
+    }
+    case 'back':
+      await moveHostRollout(tx, what, {
+        ...{ state: 'back', ring, ringDoneAt: undefined, reason: step.reason, now },
+      });
+      return event('host-rollout', what, 'back', step.reason);
+  }
+}
+
+async function mustFind(tx: Changes['tx'], what: HostRolloutKind): Promise<HostRolloutRow> {
+  const row = await findHostRollout(tx, what);
+  if (row === undefined) throw noRollout(what);
+  return row;
+}
+
+function noRollout(what: HostRolloutKind): ProblemError {
+  return new ProblemError('not_found', `there is no roll-out of ${what}; \`pomona rollout list\``);
+}
+
+function viewOf(
+  row: HostRolloutRow,
+  hosts: readonly HostRow[],
+  progress: readonly RolloutHostRow[],
+): HostRolloutView {
+  const labels = JSON.parse(row.labels) as string[];
+  const known = new Map(progress.map((each) => [each.host_id, each]));
+  return {
+    ...{ what: row.what, value: row.value, labels, state: row.state },
+    ...{ rings: JSON.parse(row.rings) as number[], ring: row.ring, atOnce: row.at_once },
+    ...{ soak: Number(row.soak_ms), reason: row.reason ?? undefined },
+    ...{ startedAt: Number(row.started_at), updatedAt: Number(row.updated_at) },
+    hosts: hosts
+      .filter((host) => known.has(host.id) || isFor(host, labels))
+      .map((host) => ({
+        name: host.name,
+        state: known.get(host.id)?.state ?? 'waiting',
+        has: valueOf(host, row.what),
+        detail: known.get(host.id)?.detail ?? undefined,
+      })),
+  };
+}
