@@ -3,6 +3,8 @@ import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import type { ControllerOptions } from '../controller/controller.ts';
+import { openBlobs } from '../drivers/blob/drivers.ts';
+import { isBlobLocation } from '../controller/files/open-files.ts';
 import { isMissing } from '../platform/atomic-file.ts';
 import { defaultDataDir } from '../platform/data-dir.ts';
 import { stderrLogger, type Logger } from '../platform/logger.ts';
@@ -62,7 +64,7 @@ export function controllerOptions(
     dataDir: dataDirFor(options),
     listen: parseListen(options.listen),
     ...(config.database === undefined ? {} : { database: config.database }),
-    ...(config.files === undefined ? {} : { filesDir: resolve(config.files) }),
+    ...(config.files === undefined ? {} : { files: filesPlace(config.files) }),
     ...(config.secretsKey === undefined ? {} : { secretsKey: resolve(config.secretsKey) }),
     pools: config.pools,
     integrations: integrationOrders(config.integrations),
@@ -72,6 +74,7 @@ export function controllerOptions(
       teams: new Map(Object.entries(config.teams)),
       ...{ reservations: config.reservations, maintenance: config.maintenance },
     },
+    openBlobs,
     limits: { sourceBytes: config.limits.source, artifactBytes: config.limits.artifact },
     retention: {
       jobsMs: config.retention.jobs,
@@ -83,6 +86,10 @@ export function controllerOptions(
     log,
     program,
   };
+}
+
+function filesPlace(files: string): string {
+  return isBlobLocation(files) ? files : resolve(files);
 }
 
 function parseListen(text: string): { host: string; port: number } {

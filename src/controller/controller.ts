@@ -8,6 +8,7 @@ import { migrate } from '../db/migrate.ts';
 import { openSqlite } from '../db/sqlite.ts';
 import { openPostgres } from '../db/postgres.ts';
 import type { Database } from '../db/database.ts';
+import type { BlobStore } from '../drivers/blob/blob.ts';
 import { closeAllSessions } from '../db/queries/hosts.ts';
 import type { Pool } from '../domain/pool.ts';
 import type { FleetRules } from '../domain/scheduling/rules.ts';
@@ -22,8 +23,7 @@ import { Integrations } from './ci/integrations.ts';
 import type { IntegrationOrder } from './ci/integration.ts';
 import { ANYTHING, ChangeBus } from './change-bus.ts';
 import type { Context } from './context.ts';
-import { ArtifactStore } from './files/artifact-store.ts';
-import { SourceStore } from './files/source-store.ts';
+import { openFiles } from './files/open-files.ts';
 import { handlersOf } from './handlers.ts';
 import { HostRollouts } from './host-rollouts.ts';
 import { Hosts } from './hosts.ts';
@@ -31,7 +31,6 @@ import { createServer } from './http/server.ts';
 import { deliveryPort, eventsPort, jobsPort } from './http-ports.ts';
 import { ImageTurnTaking } from './image-turns.ts';
 import { Jobs } from './jobs.ts';
-import { LogStore } from './logs/log-store.ts';
 import { registerFleetMetrics } from './metrics.ts';
 import { Pools } from './pools.ts';
 import { Rollouts } from './rollouts.ts';
@@ -50,8 +49,13 @@ export interface ControllerOptions {
   readonly listen: { readonly host: string; readonly port: number };
   /** `postgres://...`; absent: SQLite in the data directory. */
   readonly database?: string;
-  /** Logs, artifacts and sources: shared by controllers of one database. Default: in `dataDir`. */
-  readonly filesDir?: string;
+  /**
+   * Logs, artifacts and sources, a directory or `s3://bucket/prefix`: shared by controllers of one
+   * database. Default: in `dataDir`.
+   */
+  readonly files?: string;
+  /** Opens `s3://bucket/prefix`; absent: `files` is a directory. */
+  readonly openBlobs?: (location: string) => Promise<BlobStore>;
   /** File with the key of secrets, the same for controllers of one database. Default: in `dataDir`. */
   readonly secretsKey?: string;
   readonly pools: readonly Pool[];
@@ -134,10 +138,8 @@ async function start(
   await pools.configure(options.pools, 'config');
   await ensureAdminToken(auth, options.dataDir);
 
-  const files = options.filesDir ?? dir;
-  const logs = new LogStore(join(files, 'logs'), { shared: db.shared });
-  const sources = new SourceStore(join(files, 'sources'), options.limits.sourceBytes);
-  const artifacts = new ArtifactStore(join(files, 'artifacts'), options.limits.artifactBytes);
+  const { logs, sources, artifacts, ...files } = await openFiles(db, dir, options);
+  undo.push(() => files.close());
   const reconciler = new Reconciler(context, {
     ...{ links, lease: scheduling },
     hostLostAfterMs: options.hostLostAfterMs,

@@ -10,11 +10,9 @@ import { EVIDENCE_MS } from '../domain/quarantine.ts';
 import { deleteDeadJoinTokens } from '../db/queries/tokens.ts';
 import { deleteWorkersGoneBefore } from '../db/queries/workers.ts';
 import type { Context } from './context.ts';
-import type { ArtifactStore } from './files/artifact-store.ts';
-import type { SourceStore } from './files/source-store.ts';
+import type { ArtifactFiles, LogFiles, SourceFiles } from './files/file-stores.ts';
 import { removeOrphanFiles } from './leaks.ts';
 import type { Lease } from './leases.ts';
-import type { LogStore } from './logs/log-store.ts';
 import { tidy } from './logs/retention.ts';
 
 const EVERY_MS = 600_000;
@@ -38,9 +36,9 @@ export interface RetentionRules {
 }
 
 export interface KeptFiles {
-  readonly logs: LogStore;
-  readonly artifacts: ArtifactStore;
-  readonly sources: SourceStore;
+  readonly logs: LogFiles;
+  readonly artifacts: ArtifactFiles;
+  readonly sources: SourceFiles;
 }
 
 /** Applies the rules now and every ten minutes, until it is stopped. */

@@ -8,6 +8,7 @@ import { after, before, suite, test } from 'node:test';
 import { stringify } from 'yaml';
 import type { ControllerView, JobView, WorkerView } from '../../src/protocol/api/resources.ts';
 import { Way } from '../cut-off.ts';
+import { startS3, type S3Server } from '../s3-server.ts';
 import { PostgresServer } from '../postgres.ts';
 import { freePort, kill, Pomona, until } from './pomona.ts';
 
@@ -22,6 +23,7 @@ const GOES_ON_MS = 30_000;
 suite('three controllers over PostgreSQL', () => {
   let postgres: PostgresServer;
   let pomona: Pomona;
+  let s3: S3Server;
   let marks: string;
   let stopped = false;
   const ways = new Map<Name, Way>();
@@ -90,7 +92,9 @@ suite('three controllers over PostgreSQL', () => {
   before(async () => {
     postgres = await PostgresServer.start(await freePort());
     const url = new URL(await postgres.database());
-    pomona = await Pomona.make();
+    s3 = await startS3();
+    const { AWS_ACCESS_KEY_ID = '', AWS_SECRET_ACCESS_KEY = '' } = process.env;
+    pomona = await Pomona.make({ env: { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY } });
     marks = join(pomona.data, 'marks');
     await writeFile(marks, '');
     const key = join(pomona.data, 'secrets.key');
@@ -104,7 +108,7 @@ suite('three controllers over PostgreSQL', () => {
       await writeFile(
         join(dataOf(name), 'pomona.yaml'),
         stringify({
-          ...{ database: url.toString(), files: join(pomona.data, 'files'), secretsKey: key, name },
+          ...{ database: url.toString(), files: s3.location('ci'), secretsKey: key, name },
           pools: [{ name: 'default', sandbox: 'process', ready: READY, max: 20 }],
           limits: { hostLostAfter: '60s' },
         }),
@@ -129,12 +133,28 @@ suite('three controllers over PostgreSQL', () => {
     await pomona.remove();
     for (const way of ways.values()) way.close();
     await postgres.remove();
+    await s3.close();
   });
 
   test('a job goes from any controller to agents of any, and its log to whoever asks', async () => {
     for (const name of CONTROLLERS) {
       const ran = await pomona.run(['run', '--data', dataOf(name), '--', 'echo', `by ${name}`]);
       assert.deepEqual([ran.code, ran.out], [0, `by ${name}\n`], ran.err);
+    }
+  });
+
+  test('source and artifacts go through the bucket, and are had from any controller', async () => {
+    const source = join(pomona.data, 'source');
+    await mkdir(source);
+    await writeFile(join(source, 'input'), 'made of this\n');
+    for (const name of CONTROLLERS) {
+      const into = join(pomona.data, `into-${name}`);
+      const ran = await pomona.run([
+        ...['run', '--data', dataOf(name), '--source', source, '--artifact', 'out/*'],
+        ...['--output', into, '--', 'sh', '-c', 'mkdir out; cat input input > out/twice'],
+      ]);
+      assert.equal(ran.code, 0, ran.err);
+      assert.equal(await readFile(join(into, 'out', 'twice'), 'utf8'), 'made of this\n'.repeat(2));
     }
   });
 

@@ -14,10 +14,9 @@ import type {
 } from '../../protocol/api/ci-resources.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import { change, type Context } from '../context.ts';
-import type { SourceStore } from '../files/source-store.ts';
+import type { LogFiles, SourceFiles } from '../files/file-stores.ts';
 import { cancelJob } from '../job-endings.ts';
 import type { Leases } from '../leases.ts';
-import type { LogStore } from '../logs/log-store.ts';
 import type { Pools } from '../pools.ts';
 import type { Secrets } from '../secrets.ts';
 import { Integration, type IntegrationOrder } from './integration.ts';
@@ -28,8 +27,8 @@ import { ciJobViews, integrationView } from './views.ts';
 interface Parts {
   readonly pools: Pools;
   readonly secrets: Secrets;
-  readonly sources: SourceStore;
-  readonly logs: LogStore;
+  readonly sources: SourceFiles;
+  readonly logs: LogFiles;
   readonly leases: Leases;
 }
 

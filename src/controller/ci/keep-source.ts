@@ -6,16 +6,16 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { CiError, type SourceFile } from '../../drivers/ci/ci.ts';
 import { ProblemError } from '../../protocol/problem.ts';
-import type { SourceStore } from '../files/source-store.ts';
+import type { SourceFiles } from '../files/file-stores.ts';
 
 const WHAT = 'the program of the runner';
 
 /** Fetches programs of runners once, checks them, and keeps them with the sources of jobs. */
 export class SourceKeeper {
-  readonly #sources: Pick<SourceStore, 'touch' | 'put'>;
+  readonly #sources: Pick<SourceFiles, 'touch' | 'put'>;
   readonly #fetching = new Map<string, Promise<void>>();
 
-  constructor(sources: Pick<SourceStore, 'touch' | 'put'>) {
+  constructor(sources: Pick<SourceFiles, 'touch' | 'put'>) {
     this.#sources = sources;
   }
 

@@ -3,7 +3,7 @@ import { findJob } from '../../db/queries/jobs.ts';
 import type { RunningRunner } from '../../drivers/ci/ci.ts';
 import { FrameDecoder } from '../../protocol/log-frames.ts';
 import type { Context } from '../context.ts';
-import type { LogStore } from '../logs/log-store.ts';
+import type { LogFiles } from '../files/file-stores.ts';
 
 /** How much of the end of a log is looked at, bytes. */
 const TAIL_BYTES = 65_536;
@@ -11,7 +11,7 @@ const TAIL_BYTES = 65_536;
 /** Runners of an integration whose payload runs, and what they printed last. */
 export async function runningRunners(
   { db }: Context,
-  logs: LogStore,
+  logs: LogFiles,
   integration: string,
 ): Promise<RunningRunner[]> {
   const running: RunningRunner[] = [];
@@ -24,7 +24,7 @@ export async function runningRunners(
 }
 
 /** The end of a job's log, as text. */
-export async function tailOf(logs: LogStore, jobId: string, epoch: number): Promise<string> {
+export async function tailOf(logs: LogFiles, jobId: string, epoch: number): Promise<string> {
   const size = await logs.size(jobId, epoch);
   const start = await logs.frameStart(jobId, epoch, Math.max(0, size - TAIL_BYTES));
   const decoder = new FrameDecoder(start);

@@ -1,9 +1,9 @@
-import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Kept } from '../logs/retention.ts';
 import { checkEpoch, checkId, shardOf } from './file-names.ts';
 import { namesIn, openIfThere, removeTree, statIfThere } from './if-there.ts';
 import { Incoming, type Arrived } from './incoming.ts';
+import { keptFile, type KeptFile } from './kept-file.ts';
 
 const SHARD = /^[a-z0-9-]{2}$/;
 
@@ -33,10 +33,12 @@ export class ArtifactStore {
     return this.#incoming.receive(body, this.#limitBytes, ({ sha256 }) => join(dir, sha256));
   }
 
-  /** The file, which the caller closes; undefined when it is not there. */
-  async open(jobId: string, epoch: number, sha256: string): Promise<FileHandle | undefined> {
+  /** Undefined when it is not there. */
+  async open(jobId: string, epoch: number, sha256: string): Promise<KeptFile | undefined> {
     if (!/^[0-9a-f]{64}$/.test(sha256)) return undefined;
-    return openIfThere(join(this.#jobDir(jobId), String(checkEpoch(epoch)), sha256));
+    const path = join(this.#jobDir(jobId), String(checkEpoch(epoch)), sha256);
+    const file = await openIfThere(path);
+    return file && keptFile(file);
   }
 
   /** Removes the artifacts of all hand-overs of a job that is finished. */

@@ -33,10 +33,22 @@ export class Incoming {
    * nothing is left. Throws ProblemError `too_large`, `disk_full`, and what `body` and `placeFor`
    * throw.
    */
-  async receive(
+  receive(
     body: AsyncIterable<Buffer>,
     limitBytes: number,
     placeFor: (file: Arrived) => string,
+  ): Promise<Arrived> {
+    return this.hold(body, limitBytes, (arrived, path) => place(path, placeFor(arrived)));
+  }
+
+  /**
+   * Takes in a file and gives it to `use`, which may move it away; what is still there afterwards goes.
+   * Throws as `receive` does.
+   */
+  async hold(
+    body: AsyncIterable<Buffer>,
+    limitBytes: number,
+    use: (file: Arrived, path: string) => Promise<void>,
   ): Promise<Arrived> {
     await this.#prepare();
     const temporary = join(this.#dir, randomBytes(12).toString('hex'));
@@ -45,11 +57,12 @@ export class Incoming {
     });
     try {
       const arrived = await gatherAndClose(file, body, limitBytes);
-      await place(temporary, placeFor(arrived));
+      await use(arrived, temporary);
       return arrived;
     } catch (error) {
-      await unlinkIfThere(temporary);
       throw writeProblem(error, 'the file');
+    } finally {
+      await unlinkIfThere(temporary);
     }
   }
 

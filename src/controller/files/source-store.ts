@@ -1,11 +1,11 @@
-import { utimes, type FileHandle } from 'node:fs/promises';
+import { utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ProblemError } from '../../protocol/problem.ts';
-import { digestSchema } from '../../protocol/values.ts';
 import type { Kept } from '../logs/retention.ts';
 import { hasCode } from './file-errors.ts';
 import { namesIn, openIfThere, statIfThere, unlinkIfThere } from './if-there.ts';
 import { Incoming } from './incoming.ts';
+import { keptFile, type KeptFile } from './kept-file.ts';
+import { mustHaveDigest, sourceHex } from './source-digest.ts';
 
 const FILE_NAME = /^([0-9a-f]{64})\.tgz$/;
 
@@ -54,26 +54,16 @@ export class SourceStore {
    */
   async put(digest: string, body: AsyncIterable<Buffer>): Promise<{ size: number }> {
     const path = this.#path(digest);
-    return this.#incoming.receive(body, this.#limitBytes, ({ size, sha256 }) => {
-      if (`sha256:${sha256}` === digest) return path;
-      throw new ProblemError(
-        'invalid',
-        'the bytes that arrived have another digest; send them again',
-        {
-          errors: [
-            {
-              path: 'digest',
-              message: `expected sha256:${sha256}, the digest of the ${size} bytes sent`,
-            },
-          ],
-        },
-      );
+    return this.#incoming.receive(body, this.#limitBytes, (arrived) => {
+      mustHaveDigest(arrived, digest);
+      return path;
     });
   }
 
-  /** The file, which the caller closes; undefined when it is not there. */
-  open(digest: string): Promise<FileHandle | undefined> {
-    return openIfThere(this.#path(digest));
+  /** Undefined when it is not there. */
+  async open(digest: string): Promise<KeptFile | undefined> {
+    const file = await openIfThere(this.#path(digest));
+    return file && keptFile(file);
   }
 
   remove(digest: string): Promise<void> {
@@ -90,11 +80,6 @@ export class SourceStore {
   }
 
   #path(digest: string): string {
-    if (!digestSchema.safeParse(digest).success) {
-      throw new ProblemError('invalid', 'that is no digest of a source', {
-        errors: [{ path: 'digest', message: 'expected sha256:<64 hex>' }],
-      });
-    }
-    return join(this.#dir, `${digest.slice('sha256:'.length)}.tgz`);
+    return join(this.#dir, `${sourceHex(digest)}.tgz`);
   }
 }

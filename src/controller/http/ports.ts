@@ -8,9 +8,7 @@ import type { Logger } from '../../platform/logger.ts';
 import type { Artifact, EventView } from '../../protocol/api/resources.ts';
 import type { joinRequestSchema, joinResponseSchema } from '../../protocol/join.ts';
 import type { Principal } from '../auth.ts';
-import type { ArtifactStore } from '../files/artifact-store.ts';
-import type { SourceStore } from '../files/source-store.ts';
-import type { LogStore } from '../logs/log-store.ts';
+import type { ArtifactFiles, LogFiles, SourceFiles } from '../files/file-stores.ts';
 import type { Handlers, HostPrincipal } from './call.ts';
 
 /** What the routes that stream need to know of jobs. */
@@ -88,9 +86,9 @@ export interface ServerOptions {
   /** `/metrics` shows it; the server adds its own metrics to it. */
   readonly registry: Registry;
   readonly handlers: Handlers;
-  readonly logs: LogStore;
-  readonly sources: SourceStore;
-  readonly artifacts: ArtifactStore;
+  readonly logs: LogFiles;
+  readonly sources: SourceFiles;
+  readonly artifacts: ArtifactFiles;
   readonly jobs: JobsPort;
   readonly events: EventsPort;
   readonly agents: AgentsPort;

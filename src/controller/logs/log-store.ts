@@ -95,14 +95,8 @@ export class LogStore {
    * The greatest start of a frame, or end of the last whole one, that is not behind `offset`. Reads
    * the log up to there, since frames can only be found from the first one on.
    */
-  async frameStart(jobId: string, epoch: number, offset: number): Promise<number> {
-    let at = 0;
-    if (offset === 0) return at;
-    for await (const piece of this.read(jobId, epoch, 0)) {
-      if (at + piece.length > offset) return at + frameEnd(piece, offset - at);
-      at += piece.length;
-    }
-    return at;
+  frameStart(jobId: string, epoch: number, offset: number): Promise<number> {
+    return frameStartIn(this, jobId, epoch, offset);
   }
 
   /** Calls `listener`, which must be quick and not throw, after each append. Returns the stop. */
@@ -193,6 +187,22 @@ export class LogStore {
     log.users -= 1;
     if (log.users === 0) this.#open.delete(path);
   }
+}
+
+/** `frameStart` of any store of logs. */
+export async function frameStartIn(
+  logs: Pick<LogStore, 'read'>,
+  jobId: string,
+  epoch: number,
+  offset: number,
+): Promise<number> {
+  let at = 0;
+  if (offset === 0) return at;
+  for await (const piece of logs.read(jobId, epoch, 0)) {
+    if (at + piece.length > offset) return at + frameEnd(piece, offset - at);
+    at += piece.length;
+  }
+  return at;
 }
 
 async function openToAppend(path: string): Promise<FileHandle> {

@@ -9,6 +9,7 @@ import { demand } from './008-demand.ts';
 import { hostTasks } from './009-host-tasks.ts';
 import { leaks } from './010-leaks.ts';
 import { hostRollouts } from './011-host-rollouts.ts';
+import { logPieces } from './012-log-pieces.ts';
 import type { Migration } from './migration.ts';
 
 export const MIGRATIONS: readonly Migration[] = [
@@ -23,4 +24,5 @@ export const MIGRATIONS: readonly Migration[] = [
   hostTasks,
   leaks,
   hostRollouts,
+  logPieces,
 ];

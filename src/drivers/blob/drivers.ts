@@ -15,7 +15,7 @@ export async function openBlobs(location: string): Promise<BlobStore> {
   if (url === undefined || driver === undefined) {
     throw new BlobError(
       'bad_location',
-      `${location} is no place for images; expected s3://bucket/prefix or file:///dir`,
+      `${location} is no such place; expected s3://bucket/prefix or file:///dir`,
     );
   }
   return driver.open(url);

@@ -140,7 +140,9 @@ export const configSchema = z.strictObject({
   files: z
     .string()
     .exactOptional()
-    .describe('Directory of logs, artifacts and sources, which all controllers share'),
+    .describe(
+      'Where logs, artifacts and sources are, which all controllers share: a directory, or s3://BUCKET/PREFIX',
+    ),
   secretsKey: z
     .string()
     .exactOptional()

@@ -1,4 +1,4 @@
-import type { LogStore } from '../../logs/log-store.ts';
+import type { LogFiles } from '../../files/file-stores.ts';
 import type { JobsPort } from '../ports.ts';
 import { Wake } from './wake.ts';
 
@@ -27,7 +27,7 @@ export interface Following {
  * sends is refused. Gives `quiet` when nothing came for `heartbeatMs`.
  */
 export async function* followLog(
-  logs: LogStore,
+  logs: LogFiles,
   jobs: JobsPort,
   { jobId, epoch: firstEpoch, offset: firstOffset, follow, heartbeatMs, signal }: Following,
 ): AsyncGenerator<LogPart | 'quiet', void> {

@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify';
 import type { QueryOutput } from '../../../protocol/api/routes.ts';
 import { ProblemError } from '../../../protocol/problem.ts';
-import type { LogStore } from '../../logs/log-store.ts';
+import type { LogFiles } from '../../files/file-stores.ts';
 import type { JobsPort, JobStatus, ServerLimits } from '../ports.ts';
 import { followLog } from './follow-log.ts';
 import { formatFor, type LogFormat } from './log-formats.ts';
@@ -23,7 +23,7 @@ interface Place {
  */
 export async function sendJobLog(
   reply: FastifyReply,
-  ports: { readonly jobs: JobsPort; readonly logs: LogStore },
+  ports: { readonly jobs: JobsPort; readonly logs: LogFiles },
   limits: ServerLimits,
   jobId: string,
   query: QueryOutput<'jobLog'>,
@@ -98,7 +98,7 @@ function checkEpochExists(job: JobStatus, epoch: number): void {
 }
 
 async function checkKept(
-  logs: LogStore,
+  logs: LogFiles,
   jobId: string,
   job: JobStatus,
   epoch: number,
@@ -112,7 +112,7 @@ async function checkKept(
 }
 
 async function checkOffset(
-  logs: LogStore,
+  logs: LogFiles,
   jobId: string,
   epoch: number,
   offset: number,
@@ -127,7 +127,7 @@ async function checkOffset(
 }
 
 async function nothingMore(
-  logs: LogStore,
+  logs: LogFiles,
   jobId: string,
   job: JobStatus,
   { epoch, offset }: Place,
