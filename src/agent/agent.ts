@@ -27,6 +27,7 @@ import { Rebuilds, type RebuildProgram } from './rebuilds.ts';
 import type { WorkerRuntime } from './runtime.ts';
 import { SandboxRuntime } from './sandbox-runtime.ts';
 import { Session } from './session.ts';
+import { RentedHost, type Rent } from './rented.ts';
 import { readSettings, withSettings } from './settings.ts';
 import { MacosSlotWatch } from './vms/macos-slots.ts';
 import { Volumes } from './volumes/volumes.ts';
@@ -56,6 +57,8 @@ export interface AgentOptions {
   readonly fetchImages?: FetchProgram;
   /** Where it gives chunks of its images to other hosts; absent: it does not. */
   readonly peerListen?: PeerListen;
+  /** The host is rented: it ends itself when its time is over, or it was removed from the fleet. */
+  readonly rent?: Rent;
   /** What it may do to its host when it is asked; absent: to clean up alone. */
   readonly tools?: HostTools;
   readonly log: Logger;
@@ -179,6 +182,7 @@ class RunningAgent {
   readonly #tasks: HostTasks;
   #leftoverWatch: LeftoverWatch | undefined;
   #slots: MacosSlotWatch | undefined;
+  #rented: RentedHost | undefined;
   #aging: NodeJS.Timeout | undefined;
   #rebuilds: Rebuilds | undefined;
   #fetches: ImageFetches | undefined;
@@ -248,6 +252,7 @@ class RunningAgent {
     });
     await this.#watchImages();
     this.#watchSlots();
+    await this.#watchRent();
     const { rebuild, fetchImages, log } = this.#options;
     const { dir } = this.#images;
     if (rebuild !== undefined) this.#rebuilds = new Rebuilds(dir, rebuild, log);
@@ -281,7 +286,10 @@ class RunningAgent {
       },
       this.#options.log,
     );
-    this.#session.done.then(this.#over.resolve, this.#over.reject);
+    this.#session.done.then(this.#over.resolve, async (error: unknown) => {
+      if (this.#rented === undefined) return this.#over.reject(error);
+      await this.#rented.giveBack((error as Error).message);
+    });
     this.#aging = setInterval(() => this.#endOldWorkers(), AGING_MS);
     this.#aging.unref();
   }
@@ -301,6 +309,7 @@ class RunningAgent {
     await this.#rebuilds?.close();
     this.#fetches?.close();
     this.#slots?.close();
+    await this.#rented?.close();
     await (await this.#peering)?.close();
     await Promise.all([...this.#workers.values()].map((worker) => worker.close()));
     await this.#session?.done.catch(() => undefined);
@@ -354,6 +363,18 @@ class RunningAgent {
           `remove ${join(this.#options.dataDir, 'credential.json')} and join again to move it`,
       ),
     );
+  }
+
+  async #watchRent(): Promise<void> {
+    const { rent, dataDir, log } = this.#options;
+    if (rent === undefined) return;
+    this.#rented = await RentedHost.start({
+      ...{ ...rent, dataDir, log },
+      isConnected: () => this.#session?.isOpen === true,
+      busy: () => this.#observed().filter(isBusy).length,
+      ended: this.#over.resolve,
+    });
+    this.#facts = { ...this.#facts, endsAt: this.#rented.endsAt };
   }
 
   #watchSlots(): void {
@@ -438,6 +459,10 @@ class RunningAgent {
     const { bavail, bsize } = await statfs(this.#options.dataDir);
     return bavail * bsize;
   }
+}
+
+function isBusy({ jobId, state }: ObservedWorker): boolean {
+  return jobId !== undefined && state !== 'destroyed';
 }
 
 /** Reads a join token from a file, and says what to do when it cannot. */

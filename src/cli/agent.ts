@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path';
 import { Command } from 'commander';
 import { controllerUrls } from '../agent/controllers.ts';
 import { readJoinToken, type Agent } from '../agent/agent.ts';
+import type { Rent } from '../agent/rented.ts';
 import { NAME_PATTERN } from '../domain/ids.ts';
 import { defaultDataDir } from '../platform/data-dir.ts';
 import {
@@ -12,7 +13,7 @@ import {
   startSyntheticAgents,
 } from './agents.ts';
 import { UsageError } from './errors.ts';
-import { collect, integerOption, sizeOption } from './options.ts';
+import { collect, durationOption, integerOption, sizeOption } from './options.ts';
 import { installedVersion, startAnew } from './start-anew.ts';
 import { defaultHostName, loggerFor, untilAsked } from './serving.ts';
 
@@ -36,6 +37,8 @@ interface RunOptions {
   readonly rebootCommand?: string;
   readonly reimageCommand?: string;
   readonly updateCommand?: string;
+  readonly rentedFor?: number;
+  readonly endCommand?: string;
   readonly synthetic?: number;
   readonly verbose?: boolean;
 }
@@ -64,6 +67,8 @@ export function command(): Command {
     .option('--reboot-command <line>', 'reboots the host: when asked, or a macOS VM slot leaked')
     .option('--reimage-command <line>', 'installs the host anew, when asked')
     .option('--update-command <line>', 'installs $POMONA_VERSION of the agent, when asked')
+    .option('--rented-for <duration>', 'retire this host after this time', durationOption)
+    .option('--end-command <line>', 'gives a rented host back; with --rented-for')
     .option('--synthetic <n>', 'pretend n hosts that run NOTHING; for load tests', integerOption)
     .option('--verbose', 'log more')
     .addHelpText(
@@ -72,6 +77,10 @@ export function command(): Command {
 The three commands are lines of shell. The host is emptied before, and the controller asks for them
 (\`pomona host reboot\`, \`pomona rollout agent\`, and when a host that fails is to mend itself); where one is
 not given, the host does not do that.
+
+A host with --rented-for is retired when its time is over: no jobs start, and once the last has ended it is forgotten
+and the end command runs, as it does whenever the host is removed. When no controller answers the host ends itself
+then, once no job runs, two hours later at the latest.
 
 Several agents may run on one machine under different names.
 
@@ -88,6 +97,15 @@ Examples:
     )
     .action(run);
   return agent;
+}
+
+/** Of the options `--rented-for` and `--end-command`. */
+function rentOf({ rentedFor: hardAgeMs, endCommand }: RunOptions): { rent?: Rent } {
+  if (hardAgeMs === undefined && endCommand === undefined) return {};
+  if (hardAgeMs === undefined || endCommand === undefined) {
+    throw new UsageError('--rented-for and --end-command need each other');
+  }
+  return { rent: { hardAgeMs, endCommand } };
 }
 
 async function run(options: RunOptions): Promise<void> {
@@ -131,6 +149,7 @@ async function run(options: RunOptions): Promise<void> {
       imageOptions: ['--agent-data', dataDir],
       ...imageSourceOf(options),
       ...peerListenOf(options),
+      ...rentOf(options),
       tools: {
         ...{ restart: () => anew.resolve('anew'), installedVersion },
         rebootCommand: options.rebootCommand,

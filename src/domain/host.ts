@@ -42,6 +42,8 @@ export interface HostFacts {
   readonly builds?: HostBuilds;
   /** What it can do to itself when it is asked. */
   readonly tasks?: readonly HostTaskKind[];
+  /** It is rented: when its time is over, by its own clock. */
+  readonly endsAt?: number;
   /** Those that were rolled out to it. */
   readonly settings?: HostSettings;
 }

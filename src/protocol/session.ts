@@ -107,6 +107,7 @@ export const hostFactsSchema = z.strictObject({
     .exactOptional(),
   tasks: z.array(z.enum(HOST_TASK_KINDS)).readonly().exactOptional(),
   settings: hostSettingsSchema.exactOptional(),
+  endsAt: z.number().exactOptional(),
 });
 
 export const jobResultSchema = z.strictObject({

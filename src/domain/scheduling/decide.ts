@@ -72,6 +72,7 @@ export function decide(fleet: Fleet, circumstances: Circumstances): FleetAction[
   const actions: FleetAction[] = [];
   giveUpLostHosts(fleet, circumstances, actions);
   moveHostsOn(fleet, circumstances, actions);
+  retireRented(fleet, circumstances, actions);
   judgeRollouts(fleet, actions);
   const pass = new Pass(fleet, circumstances, actions);
   try {
@@ -94,7 +95,10 @@ function giveUpLostHosts(
 ): void {
   for (const host of fleet.hosts.offline) {
     const { name, silentForMs } = host.status;
-    if (silentForMs < hostLostAfterMs) continue;
+    if (silentForMs < hostLostAfterMs) {
+      if (host.lost) fleet.regainHost(host);
+      continue;
+    }
     if (!host.lost) fleet.loseHost(host);
     const seconds = Math.round(silentForMs / 1000);
     for (const worker of host.workers.values()) {
@@ -132,6 +136,16 @@ function moveHostsOn(fleet: Fleet, { now }: Circumstances, actions: FleetAction[
       const reason = `host ${name} was to be empty by ${new Date(drainBy).toISOString()}`;
       actions.push({ type: 'lose', workerId: worker.id, reason });
     }
+  }
+}
+
+/** Rented hosts whose time is over. */
+function retireRented(fleet: Fleet, { now }: Circumstances, actions: FleetAction[]): void {
+  for (const { status } of fleet.hosts.rented) {
+    const { id: hostId, state, facts } = status;
+    if (state === 'retiring' || (facts?.endsAt ?? Infinity) > now) continue;
+    const reason = 'it is rented, and its time is over';
+    actions.push({ type: 'host', hostId, from: state, to: 'retiring', reason });
   }
 }
 

@@ -126,6 +126,19 @@ test('a fleet kept row by row decides as one that is read at once, and deciding 
   );
 });
 
+test('a host that was heard of between two looks, and is away again, is lost no more', () => {
+  const kept = new Fleet({ teams: TEAMS, reservations: [] });
+  const base = POOLS[0] ?? assert.fail();
+  kept.setPool(base, undefined);
+  const away = (silentForMs: number) =>
+    host('a', { online: false, silentForMs, state: 'draining' });
+  kept.setHost(away(70_000));
+  kept.setWorker(worker('w0', base));
+  assert.equal(decide(kept, view({}))[0]?.type, 'lose');
+  kept.setHost(away(10));
+  assert.equal(decide(kept, view({}))[0]?.type, 'destroy');
+});
+
 /** Workers of one host are retired and lost in no order that matters. */
 function sorted(actions: readonly object[]): string[] {
   return actions.map((action) => JSON.stringify(action)).toSorted();

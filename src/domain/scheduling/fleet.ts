@@ -131,6 +131,15 @@ export class Fleet {
     host.lost = true;
   }
 
+  /** It was heard of since it was lost, and is away again only for a while. */
+  regainHost(host: PlacedHost): void {
+    host.lost = false;
+    for (const worker of host.workers.values()) {
+      this.#count(worker, 1);
+      this.suspects.add(worker.id);
+    }
+  }
+
   removeHost(id: string): void {
     for (const worker of this.hosts.get(id)?.workers.values() ?? []) this.removeWorker(worker.id);
     this.hosts.delete(id);

@@ -54,6 +54,8 @@ export class HostIndex {
   readonly #classes = new Map<string, HostClass>();
   /** Those in another state than active, or with something to do to themselves. */
   readonly inactive = new Set<PlacedHost>();
+  /** Those that are there for a time. */
+  readonly rented = new Set<PlacedHost>();
   /** Those without a session. */
   readonly offline = new Set<PlacedHost>();
 
@@ -88,6 +90,8 @@ export class HostIndex {
     else this.offline.add(host);
     if (status.state === 'active' && status.task === undefined) this.inactive.delete(host);
     else this.inactive.add(host);
+    if (status.facts?.endsAt === undefined) this.rented.delete(host);
+    else this.rented.add(host);
     const open = hostIsOpen(status);
     if (open.fits) this.#enter(host, open.facts);
     return host;
@@ -99,6 +103,7 @@ export class HostIndex {
     this.#leave(host);
     this.offline.delete(host);
     this.inactive.delete(host);
+    this.rented.delete(host);
     this.#hosts.delete(id);
     this.#names.delete(host.status.name);
   }

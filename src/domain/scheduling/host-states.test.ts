@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { host, job, NOW, pool, view, worker } from '../../../test/fleet-view.ts';
+import { facts, host, job, NOW, pool, view, worker } from '../../../test/fleet-view.ts';
 import { decideFleet } from './decide.ts';
 import { explainJob } from './explain.ts';
 
@@ -86,4 +86,11 @@ test('a quarantine goes on until the repair is over', () => {
   const quarantined = { state: 'quarantined', quarantinedUntil: NOW } as const;
   const mending = host('a', { ...quarantined, task: { ...asked, given: true, endBy: NOW + 1 } });
   assert.deepEqual(decideFleet(view({ hosts: [mending] })), []);
+});
+
+test('a rented host retires when its time is over', () => {
+  const rented = (endsAt: number) => view({ hosts: [host('a', { facts: facts({ endsAt }) })] });
+  assert.deepEqual(decideFleet(rented(NOW + 1)), []);
+  const [action] = decideFleet(rented(NOW));
+  assert.deepEqual([action?.type, action?.type === 'host' && action.to], ['host', 'retiring']);
 });
