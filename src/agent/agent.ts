@@ -409,6 +409,9 @@ class RunningAgent {
       if (mine === undefined && worker.isGone) {
         this.#workers.delete(id);
         if (worker.record.spec.kind === 'build') this.#reloadBuilds();
+      } else if (mine !== undefined && worker.isGone && mine.epoch > worker.record.epoch) {
+        // It was to take another job, and is gone: it is made anew below.
+        this.#workers.delete(id);
       } else worker.want(mine);
     }
     for (const worker of desired) {

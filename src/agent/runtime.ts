@@ -27,6 +27,11 @@ export interface WorkerRuntime {
     progress: (state: WorkerState) => void,
     signal: AbortSignal,
   ): Promise<void>;
+  /**
+   * Makes one whose job was delivered ready for another: what the job left in its home stays, but for its
+   * work directory.
+   */
+  renew(worker: WorkerRecord, signal: AbortSignal): Promise<void>;
   look(worker: WorkerRecord): Promise<Look>;
   /** Gives it its job. `source.tgz` is in its directory when the job has a source. */
   handOver(worker: WorkerRecord, order: JobOrder): Promise<void>;

@@ -7,11 +7,13 @@ import { DEFAULT_LOG_BYTES, type WorkerState } from '../domain/worker.ts';
 import type { Mount, Sandbox, SandboxDriver, SandboxSpec } from '../drivers/sandbox/sandbox.ts';
 import type { Store, StoreDriver } from '../drivers/store/store.ts';
 import { readJson, writeJson } from '../platform/atomic-file.ts';
+import { removeTree } from '../platform/tree.ts';
 import type { Images } from './images.ts';
 import {
   endKeeper,
   handOver,
   keeperAlive,
+  keeperEnded,
   requestCancel,
   startKeeper,
   type KeeperProgram,
@@ -24,7 +26,7 @@ import { lookAtFiles } from './look-at-files.ts';
 import type { DirOf, Look, WorkerRuntime, WorkFiles } from './runtime.ts';
 import { succeeded } from './succeeded.ts';
 import type { Volumes } from './volumes/volumes.ts';
-import { workerPaths, type WorkerPaths, type WorkerRecord } from './worker-dir.ts';
+import { clearJob, workerPaths, type WorkerPaths, type WorkerRecord } from './worker-dir.ts';
 import type { Leftover } from './leftovers.ts';
 
 interface Parts {
@@ -106,15 +108,34 @@ export class SandboxRuntime implements WorkerRuntime {
 
     progress('booting');
     await sandbox.prepare(environment);
-    const logBytes = worker.spec.limits.logBytes ?? DEFAULT_LOG_BYTES;
-    const { build } = this.#parts;
+    await this.#startKeeper(worker, environment, signal);
+  }
+
+  async renew(worker: WorkerRecord, signal: AbortSignal): Promise<void> {
+    const paths = this.#paths(worker);
+    const environment = await readEnvironment(paths.environment);
+    if (environment === undefined) throw new Error('its environment is not there any more');
+    await keeperEnded(paths);
+    await removeTree((await this.workFiles(worker)).dir);
+    await clearJob(paths);
+    await this.#startKeeper(worker, environment, signal);
+  }
+
+  async #startKeeper(
+    worker: WorkerRecord,
+    environment: SandboxSpec,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { build, keeper } = this.#parts;
+    const [, sandbox] = driversOf(worker);
     const place = {
-      ...({ kind: 'sandbox', sandbox: sandboxName, environment } as const),
+      ...({ kind: 'sandbox', sandbox, environment } as const),
       ...(build === undefined ? {} : { build }),
     };
-    const orders = { dir: paths.dir, logBytes, place };
+    const paths = this.#paths(worker);
+    const logBytes = worker.spec.limits.logBytes ?? DEFAULT_LOG_BYTES;
     await this.#giveWay();
-    await startKeeper(this.#parts.keeper, paths, orders, signal);
+    await startKeeper(keeper, paths, { dir: paths.dir, logBytes, place }, signal);
   }
 
   async look(worker: WorkerRecord): Promise<Look> {

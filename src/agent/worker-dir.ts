@@ -1,4 +1,5 @@
 import type { BuildPlace } from './builds/build-sandbox.ts';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SandboxSpec } from '../drivers/sandbox/sandbox.ts';
 import type { Payload } from '../domain/job.ts';
@@ -10,7 +11,8 @@ import type { SshAccess } from '../platform/ssh/access.ts';
  *
  * They are the worker's durable state, shared by the agent and the worker's keeper. Each JSON file
  * is written once, whole (temporary name, then rename), and never changed, so the state can be
- * read off which of them exist, by any process, after any crash:
+ * read off which of them exist, by any process, after any crash. Only for another job of the same worker
+ * worker.json is written again, and then all that is of the job before is removed:
  *
  * | file           | written by | means                                                            |
  * |----------------|------------|------------------------------------------------------------------|
@@ -48,6 +50,15 @@ export function workerPaths(dir: string) {
   } as const;
 }
 
+/** Removes what is of a job that was delivered. */
+export async function clearJob(paths: WorkerPaths): Promise<void> {
+  const { order, started, log, cancel, result, source, artifacts, keeper, delivered } = paths;
+  // That it was delivered is the last to be forgotten.
+  for (const path of [order, started, log, cancel, result, source, artifacts, keeper, delivered]) {
+    await rm(path, { force: true });
+  }
+}
+
 export type WorkerPaths = ReturnType<typeof workerPaths>;
 
 /** worker.json */
@@ -58,6 +69,8 @@ export interface WorkerRecord {
   readonly spec: DesiredWorker['spec'];
   /** Wall-clock ms at which the agent heard of it first. */
   readonly since?: number;
+  /** It is made ready for another job. Who finds that after a crash does not know how far it got. */
+  readonly renewing?: boolean;
 }
 
 /** What the keeper process is started with, as JSON on its standard input. */

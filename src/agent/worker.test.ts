@@ -39,6 +39,10 @@ class Remembering implements WorkerRuntime {
     signal.throwIfAborted();
     this.state = { state: 'ready' };
   }
+  async renew(): Promise<void> {
+    this.calls.push('renew');
+    this.state = { state: 'ready' };
+  }
   async look(): Promise<Look> {
     return this.state;
   }
@@ -198,4 +202,34 @@ test('a worker that is idle beyond its hard age ends itself, one with a job or y
   worker.endIfOld(since + hardAgeMs);
   await seen('destroyed');
   assert.deepEqual(runtime.calls, ['make', 'destroy']);
+});
+
+test('a worker whose job was delivered takes another in its next epoch', async () => {
+  start();
+  await seen('ready');
+  worker?.want(wanted('run'));
+  await seen('running');
+  const result = { outcome: 'succeeded', finishedAt: 1, logBytes: 0 } as const;
+  runtime.state = { state: 'delivered', jobId: 'j-1', jobEpoch: 1, result };
+  worker?.want({ ...wanted('ready'), epoch: 2 });
+  assert.equal((await seen('ready')).epoch, 2);
+  assert.deepEqual(runtime.calls, ['make', 'handOver', 'renew']);
+});
+
+test('one that was interrupted while it was made ready for another job is given up', async () => {
+  runtime.state = { state: 'delivered', jobId: 'j-1', jobEpoch: 1 };
+  start({ ...record, epoch: 2, renewing: true });
+  worker?.want({ ...wanted('ready'), epoch: 2 });
+  const { epoch, reason } = await seen('failed');
+  assert.equal(epoch, 2);
+  assert.match(reason ?? '', /the agent restarted/);
+});
+
+test('one that cannot be used again says so in its new epoch', async () => {
+  start();
+  await seen('ready');
+  runtime.state = { state: 'broken', reason: 'its VM died' };
+  worker?.want({ ...wanted('ready'), epoch: 2 });
+  const { epoch, reason } = await seen('failed');
+  assert.deepEqual([epoch, reason], [2, 'it could not be used again']);
 });

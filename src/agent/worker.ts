@@ -32,10 +32,12 @@ export interface WorkerParts {
  * the one thing that `decideWorker` says. All its lasting state is in its files.
  */
 export class Worker {
-  readonly record: WorkerRecord;
+  #record: WorkerRecord;
   readonly #parts: WorkerParts;
   readonly #paths: WorkerPaths;
   #goal: Goal = 'unknown';
+  /** As the controller wants it. */
+  #epoch = 0;
   #order: JobOrder | undefined;
   #observed: ObservedWorker;
   #watch: DirectoryWatch | undefined;
@@ -49,12 +51,16 @@ export class Worker {
   #poked = false;
 
   constructor(record: WorkerRecord, parts: WorkerParts, first: DesiredWorker | undefined) {
-    this.record = record;
+    this.#record = record;
     this.#parts = parts;
     this.#paths = workerPaths(parts.dir);
     this.#observed = { id: record.id, epoch: record.epoch, state: 'requested' };
     if (first !== undefined) this.want(first);
     this.#done = this.#run();
+  }
+
+  get record(): WorkerRecord {
+    return this.#record;
   }
 
   get observed(): ObservedWorker {
@@ -84,6 +90,7 @@ export class Worker {
   /** What the controller wants of it; undefined: not to exist. */
   want(desired: DesiredWorker | undefined): void {
     this.#goal = desired?.goal ?? 'destroyed';
+    this.#epoch = desired?.epoch ?? 0;
     if (desired?.order !== undefined) this.#order = desired.order;
     if (this.#isOver) this.#underWay.abort();
     this.#wake();
@@ -130,6 +137,10 @@ export class Worker {
   /** Does one thing; false when there was nothing to do. */
   async #step(): Promise<boolean> {
     const look = await this.#look();
+    if (this.#epoch > this.record.epoch) {
+      await this.#renew(look);
+      return true;
+    }
     this.#report(look);
     const action = decideWorker(look.state, this.#goal);
     switch (action) {
@@ -163,6 +174,7 @@ export class Worker {
 
   async #look(): Promise<Look> {
     if (this.#broken !== undefined) return { state: 'broken', reason: this.#broken };
+    if (this.record.renewing === true) return { state: 'unfinished' };
     const look = await this.#parts.runtime.look(this.record);
     if (look.state !== 'broken' || look.jobId === undefined) return look;
     // A job that lost its keeper has a result too: that it is lost. Its log is delivered.
@@ -204,6 +216,30 @@ export class Worker {
         worker: this.record.name,
         error,
       });
+    }
+  }
+
+  /** The next epoch begins: it is to take another job. */
+  async #renew(look: Look): Promise<void> {
+    this.#record = { ...this.record, epoch: this.#epoch, renewing: true };
+    await writeJson(this.#paths.worker, this.#record, { flush: true });
+    this.#delivery?.close();
+    this.#delivery = undefined;
+    this.#order = undefined;
+    this.#observe('booting');
+    if (look.state !== 'delivered') {
+      this.#broken ??= 'it could not be used again';
+      return;
+    }
+    const signal = this.#begin();
+    try {
+      await this.#parts.runtime.renew(this.#record, signal);
+      const { renewing: _, ...record } = this.#record;
+      await writeJson(this.#paths.worker, record, { flush: true });
+      this.#record = record;
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#broken = `it could not be used again: ${(error as Error).message}`;
     }
   }
 

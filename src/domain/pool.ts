@@ -35,6 +35,8 @@ export interface Pool {
   readonly softAgeMs?: number;
   /** No worker is idle at this age; on its host it ends itself when no controller answers. */
   readonly hardAgeMs?: number;
+  /** Jobs that a worker runs one after the other; absent: one, and the next job finds a fresh one. */
+  readonly jobsPerWorker?: number;
   readonly limits: Limits;
   /** Whose jobs it runs, first trusted ones; `untrusted`: strangers', whose volumes nobody else sees. */
   readonly trust?: 'trusted' | 'untrusted';

@@ -1,11 +1,12 @@
-import type { JobOrder, JobResult } from './job.ts';
+import type { JobOrder, JobOutcome, JobResult } from './job.ts';
 
 /**
  * The life of a worker. Forward only:
  *
  *   requested -> fetching -> cloning -> booting -> ready -> running -> finishing -> destroyed
  *
- * and from each of them but `destroyed` also to `failed`, which then ends as `destroyed`.
+ * and from each of them but `destroyed` also to `failed`, which then ends as `destroyed`. A worker that runs
+ * another job begins anew, as `requested` in its next epoch.
  *
  * | state     | invariant                                                                       |
  * |-----------|---------------------------------------------------------------------------------|
@@ -63,6 +64,8 @@ interface CommonSpec {
   readonly limits: Limits;
   /** Absent: trusted. */
   readonly trust?: 'untrusted';
+  /** Jobs it runs, one after the other; absent: one. */
+  readonly jobs?: number;
   /** While no controller answers it ends itself at this age, if it has no job; absent: never. */
   readonly hardAgeMs?: number;
   /** Absent: none. */
@@ -114,7 +117,7 @@ export interface DesiredWorker {
   readonly id: string;
   /** Name of everything made for it on the host: `pomona-<fleet>-<id>`. */
   readonly name: string;
-  /** Lease epoch: reports that carry another are refused. */
+  /** Lease epoch, from 1, one for each job: reports that carry another are refused. */
   readonly epoch: number;
   readonly goal: WorkerGoal;
   readonly spec: WorkerSpec;
@@ -135,6 +138,14 @@ export interface ObservedWorker {
   readonly startedAt?: number;
   /** Present once the command ended AND its whole log and all artifacts reached the controller. */
   readonly result?: JobResult;
+}
+
+/**
+ * Whether a worker waits for another job once its job has ended so: each job of a worker is one epoch of it.
+ * What did not end by itself may have left anything behind.
+ */
+export function servesAgain({ jobs = 1 }: WorkerSpec, epoch: number, outcome: JobOutcome): boolean {
+  return epoch < jobs && (outcome === 'succeeded' || outcome === 'failed');
 }
 
 /** True when a worker in this state occupies capacity on its host. */

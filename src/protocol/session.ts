@@ -184,6 +184,7 @@ const payloadSchema = z.strictObject({
 const commonSpec = {
   ...{ pool: nameSchema, image: imageRefSchema, limits: limitsSchema },
   trust: z.literal('untrusted').exactOptional(),
+  jobs: z.int().min(1).max(1_000).exactOptional(),
   hardAgeMs: z.int().positive().exactOptional(),
   volumes: z.array(volumeUseSchema).max(16).readonly().exactOptional(),
 };

@@ -18,7 +18,7 @@ export interface Violation {
  * | invariant   | what holds at every event                                                       |
  * |-------------|---------------------------------------------------------------------------------|
  * | once        | a command starts once for each hand-over, and again only if it may be retried    |
- * | one-job     | a worker gets one job                                                            |
+ * | one-job     | a worker gets one job in each of its epochs, and as many as its pool says         |
  * | two-macs    | a Mac has no more than two guests of macOS, and no more workers than it takes    |
  * | final       | a job that is finished stays what it is                                          |
  * | one-worker  | a job has one worker                                                             |
@@ -77,7 +77,8 @@ export class Audit {
   readonly #now: () => number;
   readonly #calm: boolean;
   readonly #most: ReadonlyMap<string, number>;
-  readonly #workersUsed = new Map<string, string>();
+  /** Jobs that a worker began, by the worker's epoch. */
+  readonly #jobsOf = new Map<string, Map<number, string>>();
 
   /** @param calm nothing goes wrong in this run; @param most workers of each pool */
   constructor(now: () => number, calm: boolean, most: ReadonlyMap<string, number>) {
@@ -100,10 +101,17 @@ export class Audit {
     if (job.starts.length > 1 + job.retries) {
       this.violated('once', `${jobId} started ${job.starts.length} times, now on ${host.name}`);
     }
-    const used = this.#workersUsed.get(workerId);
-    if (used !== undefined) this.violated('one-job', `${workerId} had ${used}, and has ${jobId}`);
-    this.#workersUsed.set(workerId, jobId);
-    const pool = host.workers.get(workerId)?.spec.pool;
+    const worker = host.workers.get(workerId);
+    const jobs = this.#jobsOf.get(workerId) ?? new Map<number, string>();
+    this.#jobsOf.set(workerId, jobs);
+    const before = jobs.get(worker?.epoch ?? 0);
+    if (before !== undefined)
+      this.violated('one-job', `${workerId} had ${before}, and has ${jobId}`);
+    jobs.set(worker?.epoch ?? 0, jobId);
+    if (jobs.size > (worker?.spec.jobs ?? 1)) {
+      this.violated('one-job', `${workerId} has its ${jobs.size}. job: ${jobId}`);
+    }
+    const pool = worker?.spec.pool;
     if (pool !== job.pool) this.violated('fits', `${jobId} of ${job.pool} runs in ${pool}`);
   }
 

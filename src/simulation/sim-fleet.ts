@@ -21,7 +21,7 @@ export const POOLS: readonly Pool[] = [
   },
   {
     ...{ name: 'linux', labels: ['linux'], hostLabels: [], image: 'linux', kind: 'vm' },
-    ...{ guest: 'linux', vm: 'tart', ready: 0, max: 3, limits: {}, retries: 0 },
+    ...{ guest: 'linux', vm: 'tart', ready: 0, max: 3, limits: {}, retries: 0, jobsPerWorker: 3 },
     ...{ defaultTimeoutMs: 3_600_000, maxTimeoutMs: 3_600_000 },
   },
 ];

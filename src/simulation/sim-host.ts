@@ -26,7 +26,7 @@ const BEAT_MS = 10_000;
 /** What there is of a worker on the disk and in the machine: it outlives the agent. */
 interface LocalWorker {
   readonly id: string;
-  readonly epoch: number;
+  epoch: number;
   readonly spec: WorkerSpec;
   made: boolean;
   order: { readonly jobId: string; readonly epoch: number } | undefined;
@@ -269,6 +269,7 @@ export class SimHost {
         this.#goals.delete(id);
         continue;
       }
+      if (mine !== undefined) this.#renewIfAsked(id, mine);
       this.#want(id, mine);
     }
     for (const worker of desired) {
@@ -278,6 +279,26 @@ export class SimHost {
       this.#specs.set(id, { epoch, spec });
       this.#want(id, worker);
     }
+  }
+
+  /** The worker's next epoch: it is to take another job. */
+  #renewIfAsked(id: string, { epoch, spec }: DesiredWorker): void {
+    if (epoch <= (this.#observed.get(id)?.epoch ?? epoch)) return;
+    this.#observed.set(id, { id, epoch, state: 'requested' });
+    this.#specs.set(id, { epoch, spec });
+    this.#orders.delete(id);
+    const worker = this.workers.get(id);
+    if (worker === undefined) return;
+    const isDelivered = worker.delivered && worker.machine;
+    Object.assign(worker, {
+      ...{ epoch, order: undefined, startedAt: undefined, result: undefined, delivered: false },
+      ...{ made: false, broken: isDelivered ? undefined : 'it could not be used again' },
+    });
+    if (!isDelivered) return;
+    this.#observe(id, { state: 'booting' });
+    this.#takes(id, this.#about(200), () => {
+      if (!this.#unwanted(id)) worker.made = true;
+    });
   }
 
   readonly #specs = new Map<string, { readonly epoch: number; readonly spec: WorkerSpec }>();
@@ -410,12 +431,14 @@ export class SimHost {
     const worker = this.workers.get(id);
     if (order === undefined || worker === undefined) return;
     this.#orders.delete(id);
-    worker.order = { jobId: order.jobId, epoch: order.epoch };
+    const mine = { jobId: order.jobId, epoch: order.epoch };
+    worker.order = mine;
     this.#witness.started(this, id, order);
     worker.startedAt = this.#wallClock();
     // The machine runs it, whatever becomes of the agent.
     this.#time.after(this.#witness.lengthOf(order.jobId), () => {
       if (!worker.machine || worker.result !== undefined || worker.broken !== undefined) return;
+      if (worker.order !== mine) return;
       const exitCode = this.#witness.exitCodeOf(order.jobId);
       this.#end(worker, exitCode === 0 ? 'succeeded' : 'failed', exitCode);
     });
@@ -453,6 +476,7 @@ export class SimHost {
         void wanted.then((yes) =>
           this.#network.send(controller.name, this.name, () =>
             agent.enter(() => {
+              if (worker.order !== order) return;
               this.#busy.delete(id);
               // Not wanted any more: the controller will say so.
               if (!yes) return again();
@@ -465,7 +489,7 @@ export class SimHost {
     );
     // An answer that does not come is asked for again.
     this.#process.after(10_000, () => {
-      if (worker.delivered || this.workers.get(id) !== worker) return;
+      if (worker.delivered || worker.order !== order || this.workers.get(id) !== worker) return;
       this.#busy.delete(id);
       this.#step(id);
     });

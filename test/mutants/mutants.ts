@@ -74,8 +74,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'hosts that are gone are never given up',
     file: DECIDE,
-    from: 'if (silentForMs < hostLostAfterMs) continue;',
-    to: 'if (silentForMs >= 0) continue;',
+    from: 'if (silentForMs < hostLostAfterMs) {',
+    to: 'if (silentForMs >= 0) {',
   },
   {
     name: 'failed workers are not retired',
@@ -244,5 +244,17 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'agent/decide.ts',
     from: "    run: 'deliver',\n    cancel: 'deliver',",
     to: "    run: 'hand-over',\n    cancel: 'deliver',",
+  },
+  {
+    name: 'a worker takes one job more than its pool says',
+    file: 'domain/worker.ts',
+    from: 'return epoch < jobs &&',
+    to: 'return epoch <= jobs &&',
+  },
+  {
+    name: 'a worker keeps its epoch for its next job',
+    file: OBSERVE,
+    from: 'epoch: row.epoch + 1, now: changes.now',
+    to: 'epoch: row.epoch, now: changes.now',
   },
 ];

@@ -48,7 +48,8 @@ describe('what hosts do to themselves', () => {
     pomona = await Pomona.make();
     await writeFile(
       join(pomona.data, 'pomona.yaml'),
-      'pools:\n  - { name: default, sandbox: process, ready: 1 }\n',
+      'pools:\n  - { name: default, sandbox: process, ready: 1 }\n' +
+        '  - { name: again, sandbox: process, max: 1, idle: 1h, jobsPerWorker: 2 }\n',
     );
     const listen = `127.0.0.1:${pomona.port}`;
     await pomona.start(['serve', '--data', pomona.data, '--listen', listen]);
@@ -92,6 +93,17 @@ describe('what hosts do to themselves', () => {
       agents.map(({ pid, exitCode }) => (exitCode === null ? pid : 'ended')),
       before,
     );
+  });
+
+  test('a worker of a pool that says so runs a second job, and no third', async () => {
+    const script = 'ls ..; ls; touch ../home-of-one left-in-work';
+    const outs: string[] = [];
+    for (let n = 0; n < 3; n += 1) {
+      const ran = await pomona.run(['run', '--pool', 'again', '--', 'sh', '-c', script]);
+      assert.equal(ran.code, 0, ran.err);
+      outs.push(ran.out);
+    }
+    assert.deepEqual(outs, ['work\n', 'home-of-one\nwork\n', 'work\n']);
   });
 
   test('what was left on a host is removed when it cleans up, and what is not ours stays', async () => {

@@ -131,6 +131,15 @@ export async function endKeeper(paths: WorkerPaths): Promise<void> {
   }
 }
 
+/** Returns once the keeper of a job that was delivered is gone, which it is by itself. */
+export async function keeperEnded(paths: WorkerPaths): Promise<void> {
+  const deadline = performance.now() + END_TIMEOUT_MS;
+  while (await keeperAlive(paths)) {
+    if (performance.now() > deadline) throw new Error('the keeper of the job before does not end');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
 async function unannounced(paths: WorkerPaths): Promise<string[]> {
   const pids = await findProcesses({ argument: paths.dir });
   const identities = await Promise.all(pids.map(processIdentity));

@@ -12,13 +12,14 @@ import {
   endKeeper,
   handOver,
   keeperAlive,
+  keeperEnded,
   requestCancel,
   startKeeper,
   type KeeperProgram,
 } from '../keeper/control.ts';
 import { WORK_DIR } from '../keeper/run-job.ts';
 import type { DirOf, WorkFiles } from '../runtime.ts';
-import { workerPaths, type WorkerPaths, type WorkerRecord } from '../worker-dir.ts';
+import { clearJob, workerPaths, type WorkerPaths, type WorkerRecord } from '../worker-dir.ts';
 import type { VmJobs } from './vm-jobs.ts';
 
 /** Copying artifacts out of a guest that hangs is given up. */
@@ -48,6 +49,16 @@ export class KeptJobs implements VmJobs {
     const logBytes = worker.spec.limits.logBytes ?? DEFAULT_LOG_BYTES;
     const orders = { dir: paths.dir, logBytes, place: { kind: 'guest', access } as const };
     await startKeeper(this.#keeper, paths, orders, signal);
+  }
+
+  async renew(worker: WorkerRecord, driver: VmDriver, signal: AbortSignal): Promise<void> {
+    const paths = this.#paths(worker);
+    await keeperEnded(paths);
+    const command = { argv: ['rm', '-rf', WORK_DIR], env: {}, onOutput: async () => undefined };
+    const { exitCode } = await driver.exec(worker.name, command, signal);
+    if (exitCode !== 0) throw new Error('the work directory of the job before cannot be removed');
+    await clearJob(paths);
+    await this.prepare(worker, driver, signal);
   }
 
   readyFile(paths: WorkerPaths): string {

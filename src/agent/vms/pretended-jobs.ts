@@ -6,6 +6,7 @@ import type { Logger } from '../../platform/logger.ts';
 import { LogWriter } from '../keeper/log-writer.ts';
 import { Masker, secretForms } from '../keeper/mask.ts';
 import {
+  clearJob,
   workerPaths,
   type OrderRecord,
   type StartedRecord,
@@ -32,6 +33,10 @@ export class PretendedJobs implements VmJobs {
 
   async prepare(worker: WorkerRecord): Promise<void> {
     await writeJson(this.#paths(worker).environment, {});
+  }
+
+  renew(worker: WorkerRecord): Promise<void> {
+    return clearJob(this.#paths(worker));
   }
 
   readyFile(paths: WorkerPaths): string {

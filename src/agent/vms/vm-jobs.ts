@@ -7,6 +7,8 @@ import type { WorkerPaths, WorkerRecord } from '../worker-dir.ts';
 export interface VmJobs {
   /** Makes a worker whose VM runs ready for its job. */
   prepare(worker: WorkerRecord, driver: VmDriver, signal: AbortSignal): Promise<void>;
+  /** Makes a worker whose job was delivered ready for another. */
+  renew(worker: WorkerRecord, driver: VmDriver, signal: AbortSignal): Promise<void>;
   /** The file that is there once a worker is ready. */
   readyFile(paths: WorkerPaths): string;
   /** Someone stands by the worker, its VM aside. */

@@ -78,6 +78,11 @@ export class VmRuntime implements WorkerRuntime {
     await this.#jobsOf(driver).prepare(worker, driver, signal);
   }
 
+  async renew(worker: WorkerRecord, signal: AbortSignal): Promise<void> {
+    const driver = await this.#driver(worker);
+    await this.#jobsOf(driver).renew(worker, driver, signal);
+  }
+
   async look(worker: WorkerRecord): Promise<Look> {
     const paths = this.#paths(worker);
     const driver = await this.#driver(worker);

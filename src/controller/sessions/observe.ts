@@ -1,6 +1,7 @@
 import {
   WORKER_STATES,
   mayHaveRun,
+  servesAgain,
   type ObservedWorker,
   type WorkerState,
 } from '../../domain/worker.ts';
@@ -11,6 +12,7 @@ import { findJob, startJob } from '../../db/queries/jobs.ts';
 import {
   findWorker,
   liveWorkersOfHost,
+  renewWorker,
   setWorkerGoal,
   setWorkerState,
   specOf,
@@ -63,8 +65,8 @@ async function observeWorker(
   seen: ObservedWorker,
 ): Promise<void> {
   const next = forward(row.state, seen.state);
-  if (row.job_id !== null) await observeJob(changes, row, seen);
-  if (next === undefined) return;
+  const renewed = row.job_id !== null && (await observeJob(changes, row, seen)) === 'renewed';
+  if (next === undefined || renewed) return;
   await setWorkerState(changes.tx, {
     id: row.id,
     state: next,
@@ -93,20 +95,29 @@ async function observeWorker(
   }
 }
 
-/** What the report means for the job that the worker was given. */
-async function observeJob(changes: Changes, row: WorkerRow, seen: ObservedWorker): Promise<void> {
+/** What the report means for the job that the worker was given; `renewed`: the worker waits for another. */
+async function observeJob(
+  changes: Changes,
+  row: WorkerRow,
+  seen: ObservedWorker,
+): Promise<'renewed' | void> {
   const job = await findJob(changes.tx, row.job_id ?? '');
   if (job === undefined || job.state === 'finished' || job.worker_id !== row.id) return;
   if (seen.result !== undefined) {
     await endJob(changes, job, seen.result);
     await tallyJob(changes, row, seen.result.outcome);
+    changes.host(row.host_id);
+    if (row.goal === 'run' && servesAgain(specOf(row), row.epoch, seen.result.outcome)) {
+      await renewWorker(changes.tx, { id: row.id, epoch: row.epoch + 1, now: changes.now });
+      await changes.event('worker', row.id, 'requested', 'for another job');
+      return 'renewed';
+    }
     await setWorkerGoal(changes.tx, {
       ...row,
       goal: 'destroyed',
       reason: undefined,
       now: changes.now,
     });
-    changes.host(row.host_id);
   } else if (seen.state === 'running' || seen.state === 'finishing') {
     const startedAt = startTime(job, seen.startedAt, changes.now);
     if (startedAt === undefined) return;

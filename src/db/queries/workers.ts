@@ -134,6 +134,19 @@ export async function setWorkerState(
   );
 }
 
+/** It waits for another job: its next epoch begins. */
+export async function renewWorker(
+  db: Queryable,
+  { id, epoch, now }: { id: string; epoch: number; now: number },
+): Promise<void> {
+  await db.run(
+    `UPDATE workers SET epoch = $2, state = 'requested', goal = 'ready', job_id = NULL, reason = NULL,
+       ready_at = NULL, updated_at = $3
+     WHERE id = $1`,
+    [id, epoch, now],
+  );
+}
+
 export async function deleteWorkersGoneBefore(db: Queryable, before: number): Promise<number> {
   return db.run("DELETE FROM workers WHERE state = 'destroyed' AND updated_at < $1", [before]);
 }

@@ -208,6 +208,9 @@ export function specFor(pool: Pool, facts: HostFacts): Fit<{ spec: WorkerSpec }>
   }
   const common = {
     ...{ pool: pool.name, image, limits: pool.limits },
+    ...(pool.jobsPerWorker === undefined || pool.jobsPerWorker === 1
+      ? {}
+      : { jobs: pool.jobsPerWorker }),
     ...(pool.hardAgeMs === undefined ? {} : { hardAgeMs: pool.hardAgeMs }),
     ...(pool.trust === 'untrusted' ? { trust: pool.trust } : {}),
     ...(pool.volumes === undefined || pool.volumes.length === 0 ? {} : { volumes: pool.volumes }),

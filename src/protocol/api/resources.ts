@@ -289,6 +289,7 @@ export const poolSpecSchema = z
     idleMs: z.int().min(0).exactOptional(),
     softAgeMs: z.int().min(60_000).exactOptional(),
     hardAgeMs: z.int().min(60_000).exactOptional(),
+    jobsPerWorker: z.int().min(1).max(1_000).exactOptional(),
     limits: limitsSchema.default({}),
     trust: z.enum(['trusted', 'untrusted']).exactOptional(),
     volumes: z.array(volumeUseSchema).max(16).readonly().exactOptional(),
@@ -304,6 +305,14 @@ export const poolSpecSchema = z
     path: ['softAgeMs'],
     message: 'expected less than `hardAgeMs`',
   })
+  .refine(
+    ({ jobsPerWorker = 1, trust, kind }) =>
+      jobsPerWorker === 1 || (trust !== 'untrusted' && kind !== 'build'),
+    {
+      path: ['jobsPerWorker'],
+      message: 'expected 1: builds and strangers’ jobs each have a worker of their own',
+    },
+  )
   .refine((pool) => pool.kind !== 'build' || pool.ready === 0, {
     path: ['ready'],
     message: 'expected 0: builds need no workers that wait',

@@ -90,6 +90,11 @@ export const poolConfigSchema = z
       .exactOptional()
       .describe('Idle workers of this age are replaced, one at a time; default: never'),
     hardAge: durationSchema.exactOptional().describe('No worker is idle at this age'),
+    jobsPerWorker: z
+      .int()
+      .min(1)
+      .exactOptional()
+      .describe('Jobs that a worker runs one after the other, sharing its home; default: 1'),
     limits: limits.exactOptional().describe('Limits of each worker'),
     trust: z
       .enum(['trusted', 'untrusted'])
