@@ -35,6 +35,10 @@ import type { Lease } from './leases.ts';
 export type HostRolloutMove = 'pause' | 'resume' | 'promote' | 'back';
 
 const EVERY_MS = 2_000;
+/** Looks at all hosts are not free: what many hosts say at once is one reason to look. */
+const LEAST_MS = 500;
+/** Those that are done only wait for hosts that come back. */
+const DONE_EVERY_MS = 30_000;
 /** From which states, and to which. */
 const MOVES = {
   pause: { from: ['running'], to: 'paused' },
@@ -51,6 +55,8 @@ export class HostRollouts {
   readonly #stopTicking: () => void;
   readonly #unlisten: () => void;
   #running: Promise<void> | undefined;
+  #lookedAt = -Infinity;
+  #lookedAtDone = -Infinity;
 
   constructor(context: Context, parts: { readonly links: HostLinks; readonly lease: Lease }) {
     this.#context = context;
@@ -63,7 +69,9 @@ export class HostRollouts {
   }
 
   wake(): void {
-    if (!this.#lease.held) return;
+    const now = this.#context.clock.monotonic();
+    if (!this.#lease.held || now - this.#lookedAt < LEAST_MS) return;
+    this.#lookedAt = now;
     this.#running ??= this.goOn()
       .catch((error: unknown) => {
         this.#context.log.log('warn', 'the roll-outs to hosts cannot go on now', { error });
@@ -82,8 +90,11 @@ export class HostRollouts {
   /** Does the next steps of all roll-outs. What is decided is decided on fresh rows. */
   async goOn(): Promise<void> {
     const fenced = this.#lease.fence(this.#context);
+    const now = this.#context.clock.monotonic();
+    const alsoDone = now - this.#lookedAtDone >= DONE_EVERY_MS;
+    if (alsoDone) this.#lookedAtDone = now;
     for (const { what, state } of await listHostRollouts(this.#context.db)) {
-      if (state === 'paused') continue;
+      if (state === 'paused' || (state === 'done' && !alsoDone)) continue;
       await change(fenced, async (changes) => {
         const row = await findHostRollout(changes.tx, what);
         if (row === undefined) return;

@@ -26,6 +26,7 @@ export interface Violation {
  * | max         | a pool has no more workers than its maximum                                     |
  * | retries     | each time that a command starts again costs a retry                             |
  * | given-up    | the workers of a host that is gone for long are given up                        |
+ * | emptied     | a host that reboots because it was asked to has no machines                     |
  * | quota       | a team has no more jobs running than its quota                                   |
  * | no-waiting  | no job waits long while a worker that it could have is idle                      |
  * | ends        | when nothing goes wrong any more every job ends                                  |
@@ -44,6 +45,7 @@ export type Invariant =
   | 'max'
   | 'retries'
   | 'given-up'
+  | 'emptied'
   | 'quota'
   | 'no-waiting'
   | 'ends'
@@ -121,6 +123,13 @@ export class Audit {
     }
     if (host.workers.size > host.facts.capacity.workers) {
       this.violated('two-macs', `${host.name} has ${host.workers.size} workers`);
+    }
+  }
+
+  /** Because it was asked to. */
+  reboots(host: SimHost): void {
+    if (host.machines() > 0) {
+      this.violated('emptied', `${host.name} reboots with ${host.machines()} machines`);
     }
   }
 

@@ -1,4 +1,5 @@
 import type { Database } from '../db/database.ts';
+import { listHosts } from '../db/queries/hosts.ts';
 import { findJob, openJobs } from '../db/queries/jobs.ts';
 import { liveWorkers, liveWorkersOfHost, type WorkerRow } from '../db/queries/workers.ts';
 import type { Audit, Violation } from './audit.ts';
@@ -89,6 +90,12 @@ export class Lookout {
       (job) => job.state === 'queued' && job.team !== 'red',
     );
     if (jobs.length === 0) return;
+    // What has something to do to itself takes no jobs meanwhile.
+    const closed = new Set(
+      (await listHosts(this.#seen.db))
+        .filter(({ task, state }) => task !== null || state !== 'active')
+        .map(({ id }) => id),
+    );
     const workers = await liveWorkers(this.#seen.db);
     for (const job of jobs) {
       const row = await findJob(this.#seen.db, job.id);
@@ -96,8 +103,8 @@ export class Lookout {
       if (waitsSince > since) continue;
       const mine = workers.filter(({ pool }) => pool === job.pool);
       const idle = mine.find(
-        ({ state, goal, ready_at: at }) =>
-          state === 'ready' && goal === 'ready' && (at ?? Infinity) < since,
+        ({ state, goal, ready_at: at, host_id: host }) =>
+          !closed.has(host) && state === 'ready' && goal === 'ready' && (at ?? Infinity) < since,
       );
       if (idle !== undefined) {
         this.#seen.audit.violated(
@@ -106,8 +113,8 @@ export class Lookout {
         );
       }
       const most = POOLS.find(({ name }) => name === job.pool)?.max ?? 0;
-      const room = [...this.#seen.hosts.values()].find((host) =>
-        this.#hasRoom(host, workers, since),
+      const room = [...this.#seen.hosts.values()].find(
+        (host) => !closed.has(host.id) && this.#hasRoom(host, workers, since),
       );
       // A machine that hangs in its boot keeps the job that it was promised to.
       const hangs = mine.some(

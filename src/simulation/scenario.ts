@@ -1,6 +1,8 @@
 import { Random } from './random.ts';
 
-/** What may go wrong. `cloud`: hosts are taken away, and others come. */
+/**
+ * What may go wrong, or be asked for in the middle of it. `cloud`: hosts are taken away, and others come.
+ */
 export const FAULT_GROUPS = ['network', 'hosts', 'storage', 'cloud'] as const;
 export type FaultGroup = (typeof FAULT_GROUPS)[number];
 
@@ -21,6 +23,7 @@ export const FAULT_KINDS = [
   'conflicts',
   'wipe-host',
   'take-host',
+  'ask-host',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
@@ -29,6 +32,8 @@ const KINDS: Readonly<Record<FaultGroup, readonly FaultKind[]>> = {
   hosts: [
     ...(['kill-agent', 'still-agent', 'reboot-host', 'boots-fail', 'boots-hang'] as const),
     ...(['leak-slot', 'kill-controller', 'still-controller', 'clock-jump'] as const),
+    // Somebody has a host restart its agent, clean up or reboot.
+    'ask-host',
   ],
   storage: ['disk-full', 'conflicts', 'wipe-host'],
   cloud: ['take-host'],

@@ -27,6 +27,7 @@ export const POOLS: readonly Pool[] = [
 ];
 
 export const FACTS: HostFacts = {
+  tasks: ['restart', 'clean', 'reboot'],
   ...{ os: 'macos', osVersion: '15.1', arch: 'arm64', cpus: 8, memoryBytes: 2 ** 35, labels: [] },
   ...{ capacity: { workers: 3, macosVms: 2 }, sandboxes: [], stores: [] },
   vms: [{ name: 'tart', available: true, detail: '', rank: 1, isolation: 'vm' }],

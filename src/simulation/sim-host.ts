@@ -2,6 +2,7 @@ import { decideWorker, type Goal, type LocalState } from '../agent/decide.ts';
 import { reportOf } from '../agent/report.ts';
 import type { Look } from '../agent/runtime.ts';
 import type { HostFacts } from '../domain/host.ts';
+import type { HostTask, ObservedTask } from '../domain/host-task.ts';
 import type { JobOrder, JobResult } from '../domain/job.ts';
 import type { DesiredWorker, ObservedWorker, WorkerSpec, WorkerState } from '../domain/worker.ts';
 import {
@@ -49,6 +50,8 @@ export interface HostWitness {
   machineStarted(host: SimHost, spec: WorkerSpec): void;
   /** A boot takes so long that the job it is for waits meanwhile. */
   bootHangs(ms: number): void;
+  /** It was asked to reboot, and does. */
+  reboots(host: SimHost): void;
   /** Whether a controller still wants what an agent delivers of a job. */
   wantsDelivery(
     controller: SimController,
@@ -92,6 +95,9 @@ export class SimHost {
   #next = 0;
   #flushing = false;
   readonly #dirty = new Set<string>();
+  /** On its disk: the last task that it began. */
+  #task: ObservedTask | undefined;
+  #taskTold = true;
   skewMs = 0;
 
   constructor(
@@ -153,6 +159,7 @@ export class SimHost {
   /** All that was on its disk is gone. */
   wipe(ms: number): void {
     this.reboot(ms);
+    this.#task = undefined;
     this.workers.clear();
   }
 
@@ -186,6 +193,9 @@ export class SimHost {
     this.#observed = new Map();
     this.#socket = undefined;
     this.#welcomed = false;
+    this.#taskTold = true;
+    // What the process before it was at, and did not come to the end of, is over.
+    if (this.#task?.state === 'running') this.#task = { ...this.#task, state: 'failed' };
     this.#dirty.clear();
     this.#flushing = false;
     const { id } = this;
@@ -241,8 +251,7 @@ export class SimHost {
 
   #beat(): void {
     if (!this.#welcomed) return;
-    const workers = [...this.#observed.values()];
-    this.#send({ type: 'observed', complete: true, workers, diskFreeBytes: 1e11 });
+    this.#send({ ...this.#whole(), diskFreeBytes: 1e11 });
   }
 
   #send(message: AgentMessage): void {
@@ -255,9 +264,41 @@ export class SimHost {
     if (message.type === 'welcome') {
       this.#welcomed = true;
       this.#dirty.clear();
-      const workers = [...this.#observed.values()];
-      this.#send({ type: 'observed', complete: true, workers });
-    } else this.#desired(message.workers);
+      this.#send(this.#whole());
+    } else {
+      this.#desired(message.workers);
+      this.#doTask(message.task);
+    }
+  }
+
+  #whole(): Extract<AgentMessage, { type: 'observed' }> {
+    const task = this.#taskTold && this.#task !== undefined ? { task: this.#task } : {};
+    return { type: 'observed', complete: true, workers: [...this.#observed.values()], ...task };
+  }
+
+  /** As the agent does: each once, and whoever comes after it knows how it went. */
+  #doTask(task: HostTask | undefined): void {
+    this.#taskTold = task !== undefined;
+    if (task === undefined || task.id === this.#task?.id) return;
+    const { id, kind } = task;
+    this.#task = { id, state: 'running' };
+    if (kind === 'clean') {
+      this.#process.after(1_000, () => {
+        this.#task = { id, state: 'done' };
+        if (this.#welcomed) this.#send(this.#whole());
+      });
+      return;
+    }
+    // What it was begun for is over once the agent is back.
+    this.#process.after(100, () => {
+      this.#task = { id, state: 'done' };
+      if (kind === 'reboot') {
+        this.#witness.reboots(this);
+        return this.reboot(20_000);
+      }
+      this.crashAgent();
+      this.#time.after(1_000, () => this.restartAgent());
+    });
   }
 
   #desired(desired: readonly DesiredWorker[]): void {

@@ -8,7 +8,9 @@ import { findWorker } from '../db/queries/workers.ts';
 import { openSqlite } from '../db/sqlite.ts';
 import { change } from '../controller/context.ts';
 import { cancelJob } from '../controller/job-endings.ts';
+import { askHost } from '../controller/host-tasks.ts';
 import { removeHost } from '../controller/remove-host.ts';
+import type { HostTaskKind } from '../domain/host-task.ts';
 import { NO_RULES } from '../domain/scheduling/rules.ts';
 import { silentLogger, type Logger } from '../platform/logger.ts';
 import { Audit, type Violation } from './audit.ts';
@@ -48,6 +50,9 @@ export interface Played {
 const OF_CONTROLLERS: ReadonlySet<FaultKind> = new Set([
   ...(['cut-database', 'kill-controller', 'still-controller'] as const),
 ]);
+
+/** What somebody asks hosts for. */
+const ASKED: readonly HostTaskKind[] = ['restart', 'clean', 'reboot'];
 
 const TRAIL = 400;
 
@@ -158,6 +163,7 @@ export class World {
         exitCodeOf: (jobId) => this.#lengths.get(jobId)?.exitCode ?? 0,
         machineStarted: (where, spec) => this.#audit.machineStarted(where, spec),
         bootHangs: (ms) => this.#trouble(ms),
+        reboots: (where) => this.#audit.reboots(where),
         wantsDelivery: (controller, where, { jobId, epoch }) =>
           this.#wantsDelivery(controller, where, jobId, epoch),
       },
@@ -265,6 +271,8 @@ export class World {
         return host.wipe(ms);
       case 'take-host':
         return this.#takeHost(host);
+      case 'ask-host':
+        return this.#askHost(host, ASKED[target % ASKED.length] ?? 'reboot');
     }
   }
 
@@ -288,6 +296,15 @@ export class World {
       this.#controllers[at] = new SimController(name, this.#shared);
       this.#note(`${name} is back`);
     });
+  }
+
+  async #askHost(host: SimHost, kind: HostTaskKind): Promise<void> {
+    const controller = this.#controllers.find(({ process }) => process.runs);
+    if (controller === undefined) return;
+    await change(controller.context, async (changes) => {
+      const row = await findHostByName(changes.tx, host.name);
+      if (row !== undefined) await askHost(changes, row, { kind, reason: 'by hand' });
+    }).catch(() => undefined);
   }
 
   /** A rented host goes for good, and is removed; another comes. */

@@ -3,7 +3,9 @@ export interface Mutant extends Edit {
   readonly name: string;
   /** Where something else stands in for what is broken, that is broken too. */
   readonly also?: Edit;
-  /** How it is looked for, where that is another way than for the others. */
+  /** Among which faults it is looked for; absent: all. */
+  readonly faults?: string;
+  /** How it is looked for, where that takes long. */
   readonly args?: readonly string[];
 }
 
@@ -132,6 +134,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a finished job can end again',
+    faults: 'cloud,network',
     file: ENDINGS,
     from: "  if (job.state === 'finished') return;\n  const again",
     to: '  const again',
@@ -256,5 +259,11 @@ export const MUTANTS: readonly Mutant[] = [
     file: OBSERVE,
     from: 'epoch: row.epoch + 1, now: changes.now',
     to: 'epoch: row.epoch, now: changes.now',
+  },
+  {
+    name: 'a host reboots before it is empty',
+    file: DECIDE,
+    from: 'task?.given === false && status.online && workers.size === 0',
+    to: 'task?.given === false && status.online',
   },
 ];

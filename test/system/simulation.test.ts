@@ -123,7 +123,7 @@ suite('the simulation', () => {
 
 /** Whether the simulator finds this bug, and finds it again in the scenario that it keeps. */
 async function isKilled(mutant: Mutant, options: readonly string[]): Promise<boolean> {
-  const { name, also, args = [], ...edit } = mutant;
+  const { name, also, faults = 'all', args = [], ...edit } = mutant;
   const root = await mkdtemp(join(tmpdir(), 'pomona-mutant-'));
   try {
     await cp(join(ROOT, 'src'), join(root, 'src'), { recursive: true });
@@ -136,7 +136,7 @@ async function isKilled(mutant: Mutant, options: readonly string[]): Promise<boo
       await writeFile(path, source.replace(from, to));
     }
     const kept = join(root, 'scenario.json');
-    const seeds = ['--seeds', String(SEEDS_OF_MUTANT), '--jobs', '25'];
+    const seeds = ['--seeds', String(SEEDS_OF_MUTANT), '--jobs', '25', '--faults', faults];
     const [code, said] = await simulate(root, [
       ...seeds,
       ...args,
