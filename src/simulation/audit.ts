@@ -5,6 +5,7 @@ import { MACOS_VMS_PER_HOST } from '../domain/host.ts';
 import type { WorkerSpec } from '../domain/worker.ts';
 import type { SimHost } from './sim-host.ts';
 import { QUOTA } from './scenario.ts';
+import { Shares } from './shares.ts';
 
 /** What must hold, and does not. */
 export interface Violation {
@@ -28,6 +29,7 @@ export interface Violation {
  * | given-up    | the workers of a host that is gone for long are given up                        |
  * | emptied     | a host that reboots because it was asked to has no machines                     |
  * | quota       | a team has no more jobs running than its quota                                   |
+ * | shares      | a team that waits has no less for its weight than one that is served, but for one |
  * | no-waiting  | no job waits long while a worker that it could have is idle                      |
  * | ends        | when nothing goes wrong any more every job ends                                  |
  * | kept        | a job is lost only if it may have begun, and never when nothing went wrong       |
@@ -47,6 +49,7 @@ export type Invariant =
   | 'given-up'
   | 'emptied'
   | 'quota'
+  | 'shares'
   | 'no-waiting'
   | 'ends'
   | 'kept'
@@ -78,6 +81,7 @@ export class Audit {
   readonly jobs = new Map<string, TrackedJob>();
   readonly #now: () => number;
   readonly #calm: boolean;
+  readonly #shares = new Shares();
   readonly #most: ReadonlyMap<string, number>;
   /** Jobs that a worker began, by the worker's epoch. */
   readonly #jobsOf = new Map<string, Map<number, string>>();
@@ -135,10 +139,14 @@ export class Audit {
 
   /** After a transaction that changed these jobs. */
   async changed(db: Queryable, jobIds: Iterable<string>): Promise<void> {
+    const rows: JobRow[] = [];
     for (const id of jobIds) {
       const row = await findJob(db, id);
-      if (row !== undefined) this.#jobChanged(row);
+      if (row !== undefined) rows.push(row);
     }
+    for (const row of rows) this.#jobChanged(row);
+    const unfair = this.#shares.changed(rows, this.#now());
+    if (unfair !== undefined) this.violated('shares', unfair);
     const shared = await db.get<{ job_id: string; n: number }>(
       `SELECT job_id, COUNT(*) AS n FROM workers
        WHERE goal IN ('run', 'cancel') AND state NOT IN ('failed', 'destroyed')

@@ -5,24 +5,17 @@ import type { HostFacts } from '../domain/host.ts';
 import type { HostTask, ObservedTask } from '../domain/host-task.ts';
 import type { JobOrder, JobResult } from '../domain/job.ts';
 import type { DesiredWorker, ObservedWorker, WorkerSpec, WorkerState } from '../domain/worker.ts';
-import {
-  agentMessageSchema,
-  CLOSE,
-  SESSION_PROTOCOL,
-  type AgentMessage,
-  type ControllerMessage,
-} from '../protocol/session.ts';
-import { SimSocket, type Network } from './network.ts';
+import type { AgentMessage } from '../protocol/session.ts';
+import type { Network } from './network.ts';
 import { SimProcess } from './process.ts';
 import type { Random } from './random.ts';
 import type { SimController } from './sim-controller.ts';
 import { EPOCH } from './sim-controller.ts';
+import { SimLink } from './sim-link.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 /** A boot that hangs takes so many times as long. */
 const HANGS = 20;
-const PING_MS = 2_000;
-const BEAT_MS = 10_000;
 
 /** What there is of a worker on the disk and in the machine: it outlives the agent. */
 interface LocalWorker {
@@ -81,20 +74,15 @@ export class SimHost {
   readonly #random: Random;
   readonly #network: Network;
   readonly #witness: HostWitness;
-  readonly #controllers: () => readonly SimController[];
+  readonly #world: ConstructorParameters<typeof SimLink>[2];
   #process: SimProcess;
   /** Of the agent's process: gone when it dies. */
   #goals = new Map<string, Goal>();
   #orders = new Map<string, JobOrder>();
   #busy = new Set<string>();
   #observed = new Map<string, ObservedWorker>();
-  #socket: SimSocket | undefined;
-  #controller: SimController | undefined;
-  #welcomed = false;
+  #link: SimLink | undefined;
   #silentSince = 0;
-  #next = 0;
-  #flushing = false;
-  readonly #dirty = new Set<string>();
   /** On its disk: the last task that it began. */
   #task: ObservedTask | undefined;
   #taskTold = true;
@@ -120,7 +108,7 @@ export class SimHost {
     this.#random = world.random;
     this.#network = world.network;
     this.#witness = world.witness;
-    this.#controllers = () => world.controllers();
+    this.#world = world;
     this.#process = new SimProcess(world.time);
     this.#startAgent();
   }
@@ -131,7 +119,7 @@ export class SimHost {
 
   /** Since when it has no session; undefined while it has one. */
   get silentSince(): number | undefined {
-    return this.#welcomed && this.#process.lives ? undefined : this.#silentSince;
+    return this.#link?.controller === undefined ? this.#silentSince : undefined;
   }
 
   /** Machines that run or boot: guests of macOS alone, when `macos`. */
@@ -144,10 +132,8 @@ export class SimHost {
   }
 
   crashAgent(): void {
-    if (this.#welcomed) this.#silentSince = this.#time.now;
-    this.#welcomed = false;
     this.#process.kill();
-    this.#socket?.abandon();
+    this.#link?.abandon();
   }
 
   restartAgent(): void {
@@ -182,8 +168,7 @@ export class SimHost {
 
   setFacts(facts: HostFacts): void {
     this.facts = facts;
-    if (!this.#welcomed) return;
-    this.#send({ type: 'observed', complete: false, workers: [], facts });
+    this.#link?.send({ type: 'observed', complete: false, workers: [], facts });
   }
 
   #startAgent(): void {
@@ -191,84 +176,32 @@ export class SimHost {
     this.#orders = new Map();
     this.#busy = new Set();
     this.#observed = new Map();
-    this.#socket = undefined;
-    this.#welcomed = false;
+    this.#link = undefined;
     this.#taskTold = true;
     // What the process before it was at, and did not come to the end of, is over.
     if (this.#task?.state === 'running') this.#task = { ...this.#task, state: 'failed' };
-    this.#dirty.clear();
-    this.#flushing = false;
-    const { id } = this;
     for (const worker of this.workers.values()) {
       const seen: ObservedWorker = { id: worker.id, epoch: worker.epoch, state: 'requested' };
       this.#observed.set(worker.id, seen);
     }
     for (const worker of this.workers.keys()) this.#step(worker);
-    this.#process.every(PING_MS, () => this.#ping());
-    this.#process.every(BEAT_MS, () => this.#beat());
-    this.#process.after(this.#random.between(10, 500), () => this.#connect());
-    this.#next = (id.codePointAt(id.length - 1) ?? 0) % 7;
-  }
-
-  #connect(): void {
-    const controllers = this.#controllers();
-    const controller = controllers[this.#next % Math.max(1, controllers.length)];
-    this.#next += 1;
-    const reachable =
-      controller?.process.lives === true && !this.#network.isCut(this.name, controller.name);
-    if (controller === undefined || !reachable) {
-      this.#process.after(this.#random.between(500, 3_000), () => this.#connect());
-      return;
-    }
-    const me = { name: this.name, process: this.#process };
-    const [mine, its] = SimSocket.pair(this.#network, me, controller);
-    this.#socket = mine;
-    this.#controller = controller;
-    const agent = this.#process;
-    mine.on('message', (data: Buffer) => this.#receive(mine, data));
-    mine.once('close', (code: number) => {
-      if (this.#socket !== mine || this.#process !== agent) return;
-      this.#socket = undefined;
-      if (this.#welcomed) this.#silentSince = this.#time.now;
-      this.#welcomed = false;
-      if (code === CLOSE.unauthorized) return;
-      this.#process.after(this.#random.between(50, 3_000), () => this.#connect());
-    });
-    controller.process.enter(() => controller.accept(its, this));
-    this.#send({
-      ...{ type: 'hello', protocol: SESSION_PROTOCOL, agentVersion: 'simulated' },
-      facts: this.facts,
-    });
-  }
-
-  /** A controller that stands still, is dead or out of reach is left. */
-  #ping(): void {
-    const [socket, controller] = [this.#socket, this.#controller];
-    if (socket === undefined || controller === undefined) return;
-    const answers = controller.process.runs && !this.#network.isCut(this.name, controller.name);
-    if (!answers) this.#process.after(PING_MS, () => this.#socket === socket && socket.terminate());
-  }
-
-  #beat(): void {
-    if (!this.#welcomed) return;
-    this.#send({ ...this.#whole(), diskFreeBytes: 1e11 });
-  }
-
-  #send(message: AgentMessage): void {
-    this.#socket?.send(JSON.stringify(agentMessageSchema.parse(message)));
-  }
-
-  #receive(socket: SimSocket, data: Buffer): void {
-    if (this.#socket !== socket) return;
-    const message = JSON.parse(data.toString()) as ControllerMessage;
-    if (message.type === 'welcome') {
-      this.#welcomed = true;
-      this.#dirty.clear();
-      this.#send(this.#whole());
-    } else {
-      this.#desired(message.workers);
-      this.#doTask(message.task);
-    }
+    this.#link = new SimLink(
+      this.#process,
+      {
+        ...{ name: this.name, id: this.id },
+        facts: () => this.facts,
+        whole: () => this.#whole(),
+        observed: (id) => this.#observed.get(id),
+        desired: ({ workers, task }) => {
+          this.#desired(workers);
+          this.#doTask(task);
+        },
+        outOfTouch: () => {
+          this.#silentSince = this.#time.now;
+        },
+      },
+      this.#world,
+    );
   }
 
   #whole(): Extract<AgentMessage, { type: 'observed' }> {
@@ -285,7 +218,7 @@ export class SimHost {
     if (kind === 'clean') {
       this.#process.after(1_000, () => {
         this.#task = { id, state: 'done' };
-        if (this.#welcomed) this.#send(this.#whole());
+        this.#link?.send(this.#whole());
       });
       return;
     }
@@ -505,10 +438,10 @@ export class SimHost {
 
   #deliver(id: string): void {
     const worker = this.workers.get(id);
-    const [controller, order] = [this.#controller, worker?.order];
+    const [controller, order] = [this.#link?.controller, worker?.order];
     if (worker === undefined || order === undefined) return;
     const again = () => this.#takes(id, this.#random.between(100, 1_000), () => undefined);
-    if (controller === undefined || !this.#welcomed) return again();
+    if (controller === undefined) return again();
     this.#busy.add(id);
     const agent = this.#process;
     this.#network.send(this.name, controller.name, () =>
@@ -554,20 +487,7 @@ export class SimHost {
     const next: ObservedWorker = { id, epoch: before.epoch, ...report };
     if (JSON.stringify(next) === JSON.stringify(before)) return;
     this.#observed.set(id, next);
-    this.#dirty.add(id);
-    this.#flushSoon();
-  }
-
-  #flushSoon(): void {
-    if (this.#flushing) return;
-    this.#flushing = true;
-    this.#process.after(0, () => {
-      this.#flushing = false;
-      if (!this.#welcomed || this.#dirty.size === 0) return;
-      const workers = [...this.#dirty].flatMap((id) => this.#observed.get(id) ?? []);
-      this.#dirty.clear();
-      this.#send({ type: 'observed', complete: false, workers });
-    });
+    this.#link?.changed(id);
   }
 
   #about(ms: number): number {

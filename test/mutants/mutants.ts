@@ -266,4 +266,16 @@ export const MUTANTS: readonly Mutant[] = [
     from: 'task?.given === false && status.online && workers.size === 0',
     to: 'task?.given === false && status.online',
   },
+  {
+    name: 'teams take no turns',
+    file: 'domain/scheduling/turns.ts',
+    from: 'return has >= quota ? Infinity : has / weight;',
+    to: 'return has >= quota ? Infinity : 0;',
+  },
+  {
+    name: 'weights of teams are not looked at',
+    file: 'domain/scheduling/turns.ts',
+    from: 'return has >= quota ? Infinity : has / weight;',
+    to: 'return has >= quota ? Infinity : has;',
+  },
 ];
