@@ -18,6 +18,9 @@ const TOOLS = ['btrfs', 'mount', 'rsync', 'umount', 'zfs'];
 /** What changes files without a tool. */
 const CHANGES =
   'rename,renameat,renameat2,mkdir,mkdirat,rmdir,unlink,unlinkat,symlink,symlinkat,link,linkat';
+/** Every second change, these or the others, and with `POMONA_TEST_ALL` every one. */
+const STRIDE = process.env['POMONA_TEST_ALL'] === undefined ? 2 : 1;
+const SEED = Number(process.env['POMONA_TEST_SEED'] ?? Date.now() % 1_000_000);
 const TOOLED: ReadonlySet<string> = new Set(['btrfs', 'overlayfs', 'rsync', 'zfs']);
 
 /** A run of the scenario; when it was killed in it, `ended` is false. */
@@ -38,7 +41,7 @@ for (const each of STORE_CASES) {
         if (typeof place === 'string') return context.skip(place);
         try {
           const points = await killEverywhere(place, runs(place));
-          context.diagnostic(`killed at ${points} points`);
+          context.diagnostic(`killed at ${points} points; seed ${SEED}`);
           // Else the killing, not the store, does not work.
           assert(points >= (runs === atChanges || TOOLED.has(each.store) ? 3 : 0), `${points}`);
         } finally {
@@ -171,7 +174,7 @@ async function* atChanges(place: StorePlace): AsyncGenerator<Ran> {
       calls.set(name, (calls.get(name) ?? 0) + 1);
     }
     for (const [name, count] of calls) {
-      for (let point = 1; point <= count; point += 1) {
+      for (let point = 1 + (SEED % STRIDE); point <= count; point += STRIDE) {
         const ran = await traced('-f', '-e', `inject=${name}:signal=KILL:when=${point}`);
         // Of those exact some were the tools'.
         if (ran.ended) break;

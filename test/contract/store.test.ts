@@ -22,7 +22,10 @@ import { STORE_CASES, storePlace, titleOf, type StorePlace } from '../store-plac
 /** Sparse: only what is written takes room. */
 const DISK_MB = 3000;
 const FULL_DISK_MB = 320;
-const MANY_FILES = 100_000;
+/** Files that are there at once: 100,000 where a snapshot is one thing, and with `POMONA_TEST_ALL` everywhere. */
+const ONE_THING: ReadonlySet<string> = new Set(['btrfs', 'overlayfs', 'zfs']);
+const ALL = process.env['POMONA_TEST_ALL'] !== undefined;
+const manyFiles = (store: string) => (ALL || ONE_THING.has(store) ? 100_000 : 20_000);
 
 for (const each of STORE_CASES) {
   const place = storePlace(each, DISK_MB);
@@ -263,10 +266,11 @@ function storeContract(place: StorePlace): void {
     assert.equal((await store.listClones()).includes('gone'), false);
   });
 
-  test('a hundred thousand files are as good as one', async () => {
+  test(`${manyFiles(driver.name).toLocaleString('en')} files are as good as one`, async () => {
+    const files = manyFiles(driver.name);
     const PER_DIRECTORY = 1000;
     await store.createSnapshot('files', async (into) => {
-      for (let index = 0; index < MANY_FILES; index += 1) {
+      for (let index = 0; index < files; index += 1) {
         const at = join(into, `d${Math.floor(index / PER_DIRECTORY)}`);
         if (index % PER_DIRECTORY === 0) mkdirSync(at);
         // Empty ones, so that no disk has to take 400 MB of blocks.
@@ -281,7 +285,7 @@ function storeContract(place: StorePlace): void {
       assert.equal(await readFile(join(shown, 'd1/f1000'), 'utf8'), 'changed');
       return (await readdir(shown, { recursive: true })).length;
     });
-    assert.equal(count, (MANY_FILES / PER_DIRECTORY - 1) * (PER_DIRECTORY + 1));
+    assert.equal(count, (files / PER_DIRECTORY - 1) * (PER_DIRECTORY + 1));
     assert.equal(
       await store.withSnapshot('files', (shown) => readFile(join(shown, 'd1/f1000'), 'utf8')),
       '',
