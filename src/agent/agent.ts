@@ -2,7 +2,6 @@ import { chmod, mkdir, readFile, readdir, statfs } from 'node:fs/promises';
 import { watch } from 'node:fs';
 import { join } from 'node:path';
 import type { HostCapacity, HostFacts } from '../domain/host.ts';
-import { ownedPrefix } from '../domain/ids.ts';
 import type { DesiredWorker, ObservedWorker, WorkerSpec } from '../domain/worker.ts';
 import type { SandboxDriver } from '../drivers/sandbox/sandbox.ts';
 import type { StoreDriver } from '../drivers/store/store.ts';
@@ -18,18 +17,17 @@ import { BUILD_SANDBOX, type HostBuilder } from './builds/build-sandbox.ts';
 import { Controllers } from './controllers.ts';
 import { ControllerClient, ControllerError, joinFleet } from './controller-client.ts';
 import { machineFacts, probeAll } from './host-facts.ts';
-import { HostTasks, type HostTools } from './host-tasks.ts';
+import { HostCare } from './host-care.ts';
+import type { HostTools } from './host-tasks.ts';
 import { ImageFetches, type FetchProgram } from './image-fetches.ts';
 import { Images } from './images.ts';
 import type { KeeperProgram } from './keeper/control.ts';
-import { LeftoverWatch, type Leftover } from './leftovers.ts';
 import { Rebuilds, type RebuildProgram } from './rebuilds.ts';
 import type { WorkerRuntime } from './runtime.ts';
 import { SandboxRuntime } from './sandbox-runtime.ts';
 import { Session } from './session.ts';
-import { RentedHost, type Rent } from './rented.ts';
+import type { Rent } from './rented.ts';
 import { readSettings, withSettings } from './settings.ts';
-import { MacosSlotWatch } from './vms/macos-slots.ts';
 import { Volumes } from './volumes/volumes.ts';
 import { VmRuntime } from './vms/vm-runtime.ts';
 import { Worker } from './worker.ts';
@@ -179,10 +177,7 @@ class RunningAgent {
   #session: Session | undefined;
   readonly #vms: VmRuntime;
   readonly #volumes: Volumes;
-  readonly #tasks: HostTasks;
-  #leftoverWatch: LeftoverWatch | undefined;
-  #slots: MacosSlotWatch | undefined;
-  #rented: RentedHost | undefined;
+  readonly #care: HostCare;
   #aging: NodeJS.Timeout | undefined;
   #rebuilds: Rebuilds | undefined;
   #fetches: ImageFetches | undefined;
@@ -213,7 +208,7 @@ class RunningAgent {
     const common = { stores, keeper, dataDir, dirOf, fleet, images: this.#images, volumes };
     this.#vms = new VmRuntime({
       ...{ ...common, vms, log: options.log },
-      slotRefused: async () => this.#slots?.refused(),
+      slotRefused: () => this.#care.slotRefused(),
     });
     this.#runtimes = {
       sandbox: new SandboxRuntime({ ...common, sandboxes }),
@@ -224,12 +219,20 @@ class RunningAgent {
       }),
       vm: this.#vms,
     };
-    this.#tasks = new HostTasks({
-      ...{ dataDir, tools: options.tools, log: options.log },
-      clean: async () => this.#leftoverWatch?.look(0),
+    const { tools, rent, log } = options;
+    this.#care = new HostCare({
+      ...{ dataDir, fleet, tools, rent, log, macosVms: options.capacity.macosVms },
+      ...{ runtimes: Object.values(this.#runtimes), vms: this.#vms, volumes },
+      workers: () => this.#workers.values(),
+      isConnected: () => this.#session?.isOpen === true,
       changed: () => this.#session?.changedAll(),
+      factsChanged: (changed) => {
+        this.#facts = { ...this.#facts, ...changed };
+        this.#session?.factsChanged();
+      },
+      ended: () => this.#over.resolve(),
     });
-    this.#facts = { ...facts, tasks: this.#tasks.can };
+    this.#facts = { ...facts, tasks: this.#care.tasks.can };
     // Whoever only starts an agent need not listen for its end.
     this.done.catch(() => undefined);
   }
@@ -242,17 +245,8 @@ class RunningAgent {
       if (record === undefined) await removeTree(paths.dir);
       else this.#add(record, undefined);
     }
-    await this.#tasks.recover();
-    for (const leftover of await this.#leftovers()) await leftover.remove();
-    await this.#volumes.sweep();
-    this.#leftoverWatch = new LeftoverWatch({
-      find: () => this.#leftovers(),
-      log: this.#options.log,
-      changed: () => this.#session?.changedAll(),
-    });
+    await this.#care.start();
     await this.#watchImages();
-    this.#watchSlots();
-    await this.#watchRent();
     const { rebuild, fetchImages, log } = this.#options;
     const { dir } = this.#images;
     if (rebuild !== undefined) this.#rebuilds = new Rebuilds(dir, rebuild, log);
@@ -274,21 +268,20 @@ class RunningAgent {
         name: this.#options.name,
         facts: () => this.#facts,
         observed: () => this.#observed(),
-        task: () => this.#tasks.observed,
-        leaks: () => this.#leftoverWatch?.leaks ?? [],
+        task: () => this.#care.tasks.observed,
+        leaks: () => this.#care.leaks,
         diskFreeBytes: () => this.#diskFree(),
         welcomed: (fleet, peerKey) => this.#welcomed(fleet, peerKey),
         desired: ({ workers, images, task }) => {
           this.#fetches?.want(images);
           this.#desired(workers);
-          this.#tasks.want(task);
+          this.#care.tasks.want(task);
         },
       },
       this.#options.log,
     );
     this.#session.done.then(this.#over.resolve, async (error: unknown) => {
-      if (this.#rented === undefined) return this.#over.reject(error);
-      await this.#rented.giveBack((error as Error).message);
+      if (!(await this.#care.giveBack((error as Error).message))) this.#over.reject(error);
     });
     this.#aging = setInterval(() => this.#endOldWorkers(), AGING_MS);
     this.#aging.unref();
@@ -304,12 +297,9 @@ class RunningAgent {
     clearInterval(this.#aging);
     this.#stopWatching.abort();
     this.#session?.close();
-    await this.#tasks.close();
-    await this.#leftoverWatch?.close();
+    await this.#care.close();
     await this.#rebuilds?.close();
     this.#fetches?.close();
-    this.#slots?.close();
-    await this.#rented?.close();
     await (await this.#peering)?.close();
     await Promise.all([...this.#workers.values()].map((worker) => worker.close()));
     await this.#session?.done.catch(() => undefined);
@@ -328,27 +318,13 @@ class RunningAgent {
     }
   }
 
-  /** All with an owned name on this host that belongs to no worker. */
-  async #leftovers(): Promise<Leftover[]> {
-    const isKnown = (name: string) =>
-      [...this.#workers.values()].some(({ record }) => record.name === name);
-    // Workers of some kinds share stores: what both find is the same thing.
-    const found = new Map<string, Leftover>();
-    for (const finder of [...Object.values(this.#runtimes), this.#volumes]) {
-      for (const leftover of await finder.leftovers(isKnown)) {
-        found.set(`${leftover.kind}/${leftover.name}`, leftover);
-      }
-    }
-    return [...found.values()];
-  }
-
   #observed(): ObservedWorker[] {
     return [...this.#workers.values()].map((worker) => worker.observed);
   }
 
   #welcomed(fleet: string, peerKey: Buffer): void {
     if (fleet === this.#credential.fleet) {
-      void this.#tasks.welcomed();
+      void this.#care.tasks.welcomed();
       this.#peerKey ??= peerKey;
       this.#peering ??= this.#listenForPeers(peerKey).catch((error: unknown) => {
         this.#options.log.log('error', 'no images are given to other hosts', { error });
@@ -363,33 +339,6 @@ class RunningAgent {
           `remove ${join(this.#options.dataDir, 'credential.json')} and join again to move it`,
       ),
     );
-  }
-
-  async #watchRent(): Promise<void> {
-    const { rent, dataDir, log } = this.#options;
-    if (rent === undefined) return;
-    this.#rented = await RentedHost.start({
-      ...{ ...rent, dataDir, log },
-      isConnected: () => this.#session?.isOpen === true,
-      busy: () => this.#observed().filter(isBusy).length,
-      ended: this.#over.resolve,
-    });
-    this.#facts = { ...this.#facts, endsAt: this.#rented.endsAt };
-  }
-
-  #watchSlots(): void {
-    const { capacity, dataDir, tools, log } = this.#options;
-    if (capacity.macosVms === 0) return;
-    this.#slots = new MacosSlotWatch({
-      ...{ dataDir, rebootCommand: tools?.rebootCommand, log },
-      drivers: () => this.#vms.drivers(),
-      ownedPrefix: ownedPrefix(this.#credential.fleet),
-      workers: () => [...this.#workers.values()].filter((worker) => !worker.isGone).length,
-      changed: (macosSlots) => {
-        this.#facts = { ...this.#facts, macosSlots };
-        this.#session?.factsChanged();
-      },
-    });
   }
 
   async #listenForPeers(key: Buffer): Promise<PeerServer | undefined> {
@@ -462,10 +411,6 @@ class RunningAgent {
     const { bavail, bsize } = await statfs(this.#options.dataDir);
     return bavail * bsize;
   }
-}
-
-function isBusy({ jobId, state }: ObservedWorker): boolean {
-  return jobId !== undefined && state !== 'destroyed';
 }
 
 /** Reads a join token from a file, and says what to do when it cannot. */

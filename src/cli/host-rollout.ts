@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { HostRolloutKind } from '../domain/host-rollout.ts';
-import type { HostRolloutView } from '../protocol/api/resources.ts';
+import type { HostRolloutView } from '../protocol/api/host-resources.ts';
 import {
   clientFor,
   collect,

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { factsOf, findHost, listHosts, taskOf, type HostRow } from '../db/queries/hosts.ts';
+import { factsOf, listHosts, type HostRow } from '../db/queries/hosts.ts';
 import {
   deleteHostRollout,
   findHostRollout,
@@ -8,7 +8,6 @@ import {
   moveHostRollout,
   rolloutEvidence,
   rolloutHosts,
-  setRolloutHost,
   type HostRolloutRow,
   type RolloutHostRow,
 } from '../db/queries/host-rollouts.ts';
@@ -18,16 +17,13 @@ import {
   type HostRollout,
   type HostRolloutKind,
   type HostRolloutState,
-  type HostRolloutStep,
   type RolloutHost,
 } from '../domain/host-rollout.ts';
 import { EVIDENCE_MS } from '../domain/quarantine.ts';
-import { hostLabels } from '../domain/scheduling/fit.ts';
-import type { HostRolloutOrder, HostRolloutView } from '../protocol/api/resources.ts';
+import type { HostRolloutOrder, HostRolloutView } from '../protocol/api/host-resources.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { change, type Changes, type Context } from './context.ts';
-import { askHost, callOff } from './host-tasks.ts';
-import { rolloutTask } from './host-rollout-progress.ts';
+import { carryOut, isAble, isFor, valueOf } from './host-rollout-steps.ts';
 import type { HostLinks } from './host-links.ts';
 import type { Lease } from './leases.ts';
 
@@ -212,84 +208,12 @@ export class HostRollouts {
   }
 }
 
-function isFor(host: HostRow, labels: readonly string[]): boolean {
-  const facts = factsOf(host);
-  if (facts === undefined || host.state === 'retiring') return false;
-  const its = hostLabels(facts);
-  return labels.every((label) => its.includes(label));
-}
-
-function isAble(host: HostRow, what: HostRolloutKind): boolean {
-  const can = factsOf(host)?.tasks?.includes(ROLLOUT_TASKS[what]) === true;
-  return can && taskOf(host) === undefined && host.state !== 'quarantined';
-}
-
-/** What a host has of it now. */
-function valueOf(host: HostRow, what: HostRolloutKind): string {
-  if (what === 'agent') return host.agent_version ?? '';
-  return JSON.stringify(factsOf(host)?.settings ?? {});
-}
-
 function rolloutOf(row: HostRolloutRow): HostRollout {
   return {
     ...{ what: row.what, state: row.state, rings: JSON.parse(row.rings) as number[] },
     ...{ ring: row.ring, atOnce: row.at_once, soakMs: Number(row.soak_ms) },
     ringDoneAt: row.ring_done_at === null ? undefined : Number(row.ring_done_at),
   };
-}
-
-async function carryOut(
-  changes: Changes,
-  row: HostRolloutRow,
-  known: ReadonlyMap<string, RolloutHostRow>,
-  step: HostRolloutStep,
-): Promise<void> {
-  const { tx, now, event } = changes;
-  const { what, ring } = row;
-  switch (step.type) {
-    case 'ask':
-    case 'return': {
-      const host = await findHost(tx, step.hostId);
-      if (host === undefined) return;
-      const back = step.type === 'return';
-      const value = back ? (known.get(host.id)?.before ?? '{}') : row.value;
-      await setRolloutHost(tx, {
-        ...{ what, hostId: host.id, state: back ? 'returning' : 'doing', now },
-        ...(back ? {} : { before: valueOf(host, what) }),
-      });
-      return askHost(changes, host, {
-        ...{ kind: ROLLOUT_TASKS[what], value, of: rolloutTask(what) },
-        reason: back ? `the roll-out of ${what} went back` : `a roll-out of ${what}`,
-        withinMs: row.within_ms ?? undefined,
-      });
-    }
-    case 'has':
-      return setRolloutHost(tx, { what, hostId: step.hostId, state: 'done', now });
-    case 'call-off': {
-      const host = await findHost(tx, step.hostId);
-      const task = host === undefined ? undefined : taskOf(host);
-      if (host !== undefined && task?.of === rolloutTask(what)) await callOff(changes, host);
-      const state = task?.given === true ? 'failed' : 'waiting';
-      return setRolloutHost(tx, { what, hostId: step.hostId, state, detail: 'called off', now });
-    }
-    case 'ring-done':
-      return moveHostRollout(tx, what, {
-        ...{ state: row.state, ring, ringDoneAt: now, reason: undefined, now },
-      });
-    case 'next':
-    case 'done': {
-      const state = step.type === 'done' ? 'done' : row.state;
-      const next = step.type === 'done' ? ring : ring + 1;
-      const to = { state, ring: next, ringDoneAt: undefined, reason: undefined, now };
-      await moveHostRollout(tx, what, to);
-      return event('host-rollout', what, step.type === 'done' ? 'done' : `ring-${next + 1}`);
-    }
-    case 'back':
-      await moveHostRollout(tx, what, {
-        ...{ state: 'back', ring, ringDoneAt: undefined, reason: step.reason, now },
-      });
-      return event('host-rollout', what, 'back', step.reason);
-  }
 }
 
 async function mustFind(tx: Changes['tx'], what: HostRolloutKind): Promise<HostRolloutRow> {

@@ -8,7 +8,7 @@ import {
 } from '../db/queries/hosts.ts';
 import { countLiveWorkers, liveWorkersOfHost } from '../db/queries/workers.ts';
 import type { HostTaskKind } from '../domain/host-task.ts';
-import type { HostView } from '../protocol/api/resources.ts';
+import type { HostView } from '../protocol/api/host-resources.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { change, type Context } from './context.ts';
 import { removeHost } from './remove-host.ts';

@@ -2,7 +2,7 @@ import { listHosts } from '../db/queries/hosts.ts';
 import { findJob } from '../db/queries/jobs.ts';
 import { listLeaks, saveLeaks, type LeakRow } from '../db/queries/leaks.ts';
 import { LEAK_GRACE_MS, type Leak } from '../domain/leak.ts';
-import type { LeakView } from '../protocol/api/resources.ts';
+import type { LeakView } from '../protocol/api/host-resources.ts';
 import type { Context } from './context.ts';
 import type { Kept } from './logs/retention.ts';
 

@@ -5,7 +5,8 @@ import { labelsOf, payloadOf, type JobRow } from '../db/queries/jobs.ts';
 import { specOf, type WorkerRow } from '../db/queries/workers.ts';
 import type { WorkerSpec } from '../domain/worker.ts';
 import { hostLabels } from '../domain/scheduling/fit.ts';
-import type { EventView, HostView, JobView, WorkerView } from '../protocol/api/resources.ts';
+import type { EventView, JobView, WorkerView } from '../protocol/api/resources.ts';
+import type { HostView } from '../protocol/api/host-resources.ts';
 import type { HostLink } from './host-links.ts';
 import { workerName } from './sessions/desired.ts';
 

@@ -5,12 +5,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { after, before, describe, test } from 'node:test';
 import { VERSION } from '../../src/platform/version.ts';
-import type {
-  HostRolloutView,
-  HostView,
-  JobView,
-  WorkerView,
-} from '../../src/protocol/api/resources.ts';
+import type { JobView, WorkerView } from '../../src/protocol/api/resources.ts';
+import type { HostRolloutView, HostView } from '../../src/protocol/api/host-resources.ts';
 import { kill, Pomona, until } from './pomona.ts';
 
 const NAMES = ['mac-1', 'mac-2', 'mac-3'];

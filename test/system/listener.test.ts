@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { HostView } from '../../src/protocol/api/resources.ts';
+import type { HostView } from '../../src/protocol/api/host-resources.ts';
 import { integration, jobsOf, pomonaWith } from '../ci-fixture.ts';
 import { FakeWeb } from '../fakes/web.ts';
 import { until, type Pomona } from './pomona.ts';

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { after, before, describe, test } from 'node:test';
-import type { HostView } from '../../src/protocol/api/resources.ts';
+import type { HostView } from '../../src/protocol/api/host-resources.ts';
 import { HostsOnAWire, noNamespaces } from '../namespaces.ts';
 import { startS3, type S3Server } from '../s3-server.ts';
 import { Pomona, kill, until } from './pomona.ts';

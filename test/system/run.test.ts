@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { HostView, JobView, Why, WorkerView } from '../../src/protocol/api/resources.ts';
+import type { JobView, Why, WorkerView } from '../../src/protocol/api/resources.ts';
+import type { HostView } from '../../src/protocol/api/host-resources.ts';
 import { Pomona, kill, living, until } from './pomona.ts';
 
 describe('a user runs jobs', () => {

@@ -1,17 +1,13 @@
 import { z } from 'zod';
 import { JOB_STATES } from '../../domain/job.ts';
 import { CI_ROUTES } from './ci-routes.ts';
-import { page } from './page.ts';
+import { HOST_ROUTES } from './host-routes.ts';
+import { page, pageQuery } from './page.ts';
 import { digestSchema, envNameSchema, nameSchema } from '../values.ts';
 import {
   TOKEN_ROLES,
   eventSchema,
   controllerSchema,
-  hostSchema,
-  hostRolloutOrderSchema,
-  hostRolloutSchema,
-  hostTaskOrderSchema,
-  leakSchema,
   jobRequestSchema,
   jobSchema,
   poolSchema,
@@ -28,13 +24,6 @@ export const API_PREFIX = '/api/v1';
 
 /** Media type of a framed log (see `log-frames.ts`). */
 export const LOG_MEDIA_TYPE = 'application/vnd.pomona.log';
-
-const pageQuery = {
-  /** At most this many. */
-  limit: z.coerce.number().int().min(1).max(1000).default(100),
-  /** `next` of the page before. */
-  after: z.string().max(256).optional(),
-};
 
 function rolloutMove<Id extends string, Move extends string>(id: Id, move: Move, summary: string) {
   return {
@@ -53,9 +42,6 @@ const flag = z
   .enum(['true', 'false'])
   .transform((text) => text === 'true')
   .default(false);
-
-/** `within`: ms after which what still runs is ended; left out: never. */
-const drainQuery = z.strictObject({ within: z.coerce.number().int().min(0).optional() });
 
 export const ROUTES = {
   submitJob: {
@@ -173,121 +159,7 @@ export const ROUTES = {
     status: 200,
     response: page(workerSchema),
   },
-  listHosts: {
-    id: 'listHosts',
-    method: 'GET',
-    path: '/hosts',
-    summary: 'List hosts',
-    role: 'viewer',
-    query: z.strictObject(pageQuery),
-    status: 200,
-    response: page(hostSchema),
-  },
-  cordonHost: {
-    id: 'cordonHost',
-    method: 'POST',
-    path: '/hosts/{name}/cordon',
-    summary: 'Start nothing new on a host; its idle workers stay',
-    role: 'operator',
-    status: 200,
-    response: hostSchema,
-  },
-  retireHost: {
-    id: 'retireHost',
-    method: 'POST',
-    path: '/hosts/{name}/retire',
-    summary: 'Drain a host and forget it when it is empty',
-    role: 'admin',
-    query: drainQuery,
-    status: 200,
-    response: hostSchema,
-  },
-  drainHost: {
-    id: 'drainHost',
-    method: 'POST',
-    path: '/hosts/{name}/drain',
-    summary: 'Drain a host: running jobs end, nothing new starts',
-    role: 'operator',
-    query: drainQuery,
-    status: 200,
-    response: hostSchema,
-  },
-  listHostRollouts: {
-    id: 'listHostRollouts',
-    method: 'GET',
-    path: '/host-rollouts',
-    summary: 'List roll-outs of agents and settings to hosts',
-    role: 'viewer',
-    status: 200,
-    response: page(hostRolloutSchema),
-  },
-  startHostRollout: {
-    id: 'startHostRollout',
-    method: 'POST',
-    path: '/host-rollouts/{what}',
-    summary: 'Bring another version of the agent, or settings, to hosts by rings',
-    role: 'admin',
-    body: hostRolloutOrderSchema,
-    status: 200,
-    response: hostRolloutSchema,
-    problems: ['conflict'],
-  },
-  moveHostRollout: {
-    id: 'moveHostRollout',
-    method: 'POST',
-    path: '/host-rollouts/{what}/moves',
-    summary: 'Pause a roll-out to hosts, let it go on, promote it to all, or take it back',
-    role: 'admin',
-    body: z.strictObject({ move: z.enum(['pause', 'resume', 'promote', 'back']) }),
-    status: 200,
-    response: hostRolloutSchema,
-    problems: ['conflict'],
-  },
-  removeHostRollout: {
-    id: 'removeHostRollout',
-    method: 'DELETE',
-    path: '/host-rollouts/{what}',
-    summary: 'Forget a roll-out to hosts; they stay as they are',
-    role: 'admin',
-    status: 204,
-  },
-  listLeaks: {
-    id: 'listLeaks',
-    method: 'GET',
-    path: '/leaks',
-    summary: 'List what was left behind: owned names that belong to nothing',
-    role: 'viewer',
-    status: 200,
-    response: page(leakSchema),
-  },
-  askHost: {
-    id: 'askHost',
-    method: 'POST',
-    path: '/hosts/{name}/tasks',
-    summary: 'Have a host restart its agent, clean up, reboot or be installed anew',
-    role: 'admin',
-    body: hostTaskOrderSchema,
-    status: 200,
-    response: hostSchema,
-    problems: ['conflict'],
-  },
-  resumeHost: {
-    id: 'resumeHost',
-    method: 'POST',
-    path: '/hosts/{name}/resume',
-    summary: 'Let a drained host take jobs again',
-    role: 'operator',
-    status: 200,
-    response: hostSchema,
-  },
-  removeHost: {
-    id: 'removeHost',
-    method: 'DELETE',
-    path: '/hosts/{name}',
-    summary: 'Forget a host that is gone: its credential ends, its jobs are lost',
-    role: 'admin',
-    status: 204,
-  },
+  ...HOST_ROUTES,
   listPools: {
     id: 'listPools',
     method: 'GET',
