@@ -160,7 +160,7 @@ export class HostRollouts {
           what === 'agent'
             ? 'start their agents with --update-command'
             : 'none has an agent of its own';
-        throw new ProblemError('conflict', `none of the ${mine.length} hosts can do that: ${why}`);
+        throw new ProblemError('conflict', `of ${mine.length} hosts none can do that: ${why}`);
       }
       await insertHostRollout(tx, {
         ...{ what, value, labels: JSON.stringify(labels), now },

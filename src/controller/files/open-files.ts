@@ -48,8 +48,14 @@ export async function openFiles(
   }
   const blobs = await openBlobs(files);
   // Better now than when the first job ends.
-  await blobs.put('pomona', Buffer.from('logs, artifacts and sources of jobs\n'));
-  await blobs.get('pomona');
+  try {
+    await blobs.put('pomona', Buffer.from('logs, artifacts and sources of jobs\n'));
+    await blobs.get('pomona');
+  } catch (cause) {
+    blobs.close();
+    const why = (cause as Error).message;
+    throw new Error(`nothing can be kept in ${blobs.location} (\`files:\`): ${why}`, { cause });
+  }
   const incoming = join(dir, 'incoming');
   return {
     logs: new BlobLogStore(db, blobs),

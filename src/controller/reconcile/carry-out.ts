@@ -3,7 +3,7 @@ import { SLOT_MS } from '../../domain/scheduling/forecast.ts';
 import { specKey } from '../../domain/scheduling/fit.ts';
 import { noteDemand } from '../../db/queries/demand.ts';
 import { forgetOutcomes } from '../../db/queries/host-outcomes.ts';
-import { findHost, listHosts, setHostState, wearHost } from '../../db/queries/hosts.ts';
+import { findHost, listHosts, noteLost, setHostState, wearHost } from '../../db/queries/hosts.ts';
 import { findRollout, moveRollout, tally } from '../../db/queries/rollouts.ts';
 import { assignJob, findJob } from '../../db/queries/jobs.ts';
 import {
@@ -26,21 +26,7 @@ import { removeHost } from '../remove-host.ts';
 export async function carryOut(context: Context, actions: readonly FleetAction[]): Promise<void> {
   await change(context, async (changes) => {
     for (const action of actions) await carryOutOne(changes, action);
-    await tellOfLostHosts(changes, actions);
   });
-}
-
-/** Once for each host, however many workers it had. */
-async function tellOfLostHosts({ tx, event }: Changes, actions: readonly FleetAction[]) {
-  const reasons = new Map<string, string>();
-  for (const action of actions) {
-    const worker = action.type === 'lose' ? await findWorker(tx, action.workerId) : undefined;
-    if (worker?.goal === 'destroyed') reasons.set(worker.host_id, worker.reason ?? '');
-  }
-  for (const [hostId, reason] of reasons) {
-    const host = await findHost(tx, hostId);
-    if (host !== undefined) await event('host', host.name, 'lost', reason);
-  }
 }
 
 async function carryOutOne(changes: Changes, action: FleetAction): Promise<void> {
@@ -53,6 +39,8 @@ async function carryOutOne(changes: Changes, action: FleetAction): Promise<void>
       return destroy(changes, action.workerId, action.reason);
     case 'lose':
       return lose(changes, action.workerId, action.reason);
+    case 'host-lost':
+      return tellLost(changes, action);
     case 'host':
       return moveHost(changes, action);
     case 'task':
@@ -96,6 +84,16 @@ async function create(
   await tally(tx, { pool: action.spec.pool, image: action.spec.image.name }, { made: 1 });
   await event('worker', id, 'requested');
   host(action.hostId);
+}
+
+async function tellLost(
+  { tx, now, event }: Changes,
+  { hostId: id, session, reason }: Extract<FleetAction, { type: 'host-lost' }>,
+) {
+  const row = await findHost(tx, id);
+  if (row !== undefined && (await noteLost(tx, { id, session, now }))) {
+    await event('host', row.name, 'lost', reason);
+  }
 }
 
 async function moveHost(

@@ -85,7 +85,7 @@ export class FleetReader {
       whyFull(row);
     return {
       ...{ id: row.id, name: row.name, state, ...links.of(row), facts, closed },
-      full: whyFull(row),
+      ...{ full: whyFull(row), session: row.session_no, lostTold: row.lost_at !== null },
       wear: Number(row.wear),
       failures: row.strikes,
       ...(row.drain_by === null ? {} : { drainBy: row.drain_by }),

@@ -10,6 +10,7 @@ import { hostTasks } from './009-host-tasks.ts';
 import { leaks } from './010-leaks.ts';
 import { hostRollouts } from './011-host-rollouts.ts';
 import { logPieces } from './012-log-pieces.ts';
+import { lostHosts } from './013-lost-hosts.ts';
 import type { Migration } from './migration.ts';
 
 export const MIGRATIONS: readonly Migration[] = [
@@ -25,4 +26,5 @@ export const MIGRATIONS: readonly Migration[] = [
   leaks,
   hostRollouts,
   logPieces,
+  lostHosts,
 ];

@@ -22,6 +22,8 @@ export interface HostRow {
   readonly quarantined_until: number | null;
   /** How often it was quarantined since somebody looked at it. */
   readonly strikes: number;
+  /** When it was told that it is out of touch; null: it is not, or it was not told. */
+  readonly lost_at: number | null;
   /** `HostTaskRecord` as JSON. */
   readonly task: string | null;
 }
@@ -141,7 +143,7 @@ export async function openSession(
 ): Promise<number | undefined> {
   const { id, holder, before } = session;
   const changed = await db.run(
-    `UPDATE hosts SET session_holder = $2, session_no = session_no + 1
+    `UPDATE hosts SET session_holder = $2, session_no = session_no + 1, lost_at = NULL
      WHERE id = $1 AND session_no = $3`,
     [id, holder, before],
   );
@@ -160,6 +162,18 @@ export async function closeSession(db: Queryable, id: string, no: number): Promi
 /** No host has a session. */
 export async function closeAllSessions(db: Queryable): Promise<void> {
   await db.run('UPDATE hosts SET session_holder = NULL');
+}
+
+/** It is told once; returns false when it was, or the host had a session since. */
+export async function noteLost(
+  db: Queryable,
+  { id, session, now }: { id: string; session: number; now: number },
+): Promise<boolean> {
+  const changed = await db.run(
+    'UPDATE hosts SET lost_at = $3 WHERE id = $1 AND session_no = $2 AND lost_at IS NULL',
+    [id, session, now],
+  );
+  return changed === 1;
 }
 
 export async function wearHost(db: Queryable, id: string): Promise<void> {

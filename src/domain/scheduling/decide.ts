@@ -17,6 +17,13 @@ export type FleetAction =
   | { readonly type: 'destroy'; readonly workerId: string; readonly reason: string }
   /** Give up a worker whose host is gone; its job, if any, is lost. */
   | { readonly type: 'lose'; readonly workerId: string; readonly reason: string }
+  /** The host is out of touch: that is told once for each of its sessions. */
+  | {
+      readonly type: 'host-lost';
+      readonly hostId: string;
+      readonly session: number;
+      readonly reason: string;
+    }
   /** The host has another state; `gone`: it is forgotten. */
   | {
       readonly type: 'host';
@@ -94,16 +101,20 @@ function giveUpLostHosts(
   actions: FleetAction[],
 ): void {
   for (const host of fleet.hosts.offline) {
-    const { name, silentForMs } = host.status;
+    const { id: hostId, name, silentForMs, session, lostTold } = host.status;
     if (silentForMs < hostLostAfterMs) {
       if (host.lost) fleet.regainHost(host);
       continue;
     }
     if (!host.lost) fleet.loseHost(host);
     const seconds = Math.round(silentForMs / 1000);
+    const reason = `host ${name} has been out of touch for ${seconds} s`;
+    // One that never had a session is only not there yet.
+    if (lostTold === false && session !== undefined && session > 0) {
+      actions.push({ type: 'host-lost', hostId, session, reason });
+    }
     for (const worker of host.workers.values()) {
       if (worker.state === 'failed') continue;
-      const reason = `host ${name} has been out of touch for ${seconds} s`;
       actions.push({ type: 'lose', workerId: worker.id, reason });
     }
   }

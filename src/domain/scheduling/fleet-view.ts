@@ -38,6 +38,10 @@ export interface HostStatus {
   readonly online: boolean;
   /** Time without a session, in ms by the controller's monotonic clock; 0 while online. */
   readonly silentForMs: number;
+  /** Which of its sessions was the last. */
+  readonly session?: number;
+  /** That it is out of touch was told. */
+  readonly lostTold?: boolean;
   /** Absent until its agent said hello for the first time. */
   readonly facts: HostFacts | undefined;
   /** Draining and retiring hosts: when what still runs there is ended. */

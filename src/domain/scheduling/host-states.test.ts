@@ -94,3 +94,14 @@ test('a rented host retires when its time is over', () => {
   const [action] = decideFleet(rented(NOW));
   assert.deepEqual([action?.type, action?.type === 'host' && action.to], ['host', 'retiring']);
 });
+
+test('a host that is out of touch is told once, also one without workers', () => {
+  const away = { online: false, silentForMs: 70_000, session: 3 } as const;
+  const told = (lostTold: boolean) =>
+    decideFleet(view({ hosts: [host('a', { ...away, lostTold })] }));
+  const reason = 'host a has been out of touch for 70 s';
+  assert.deepEqual(told(false), [{ type: 'host-lost', hostId: 'a', session: 3, reason }]);
+  assert.deepEqual(told(true), []);
+  const never = host('a', { ...away, session: 0, lostTold: false });
+  assert.deepEqual(decideFleet(view({ hosts: [never] })), []);
+});
