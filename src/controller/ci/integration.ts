@@ -207,8 +207,18 @@ export class Integration {
         if (signal.aborted) return;
         this.#failed('a pass', error);
       }
+      await this.#tellHealth();
       await this.#untilDue();
     }
+  }
+
+  /** The other controllers answer for it, too. */
+  async #tellHealth(): Promise<void> {
+    const { db, log } = this.#context;
+    if (!db.shared) return;
+    await this.health.tell(db, this.settings.name).catch((error: unknown) => {
+      log.log('warn', 'how an integration does cannot be told', { error });
+    });
   }
 
   async #untilDue(): Promise<void> {

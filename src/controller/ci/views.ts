@@ -14,6 +14,7 @@ import {
 import type { CiJobView, IntegrationView } from '../../protocol/api/ci-resources.ts';
 import type { Context } from '../context.ts';
 import { failuresOf } from './balance.ts';
+import { toldHealth, type HealthNotes } from './health.ts';
 import type { Integration } from './integration.ts';
 import { rowPhase } from './row-phase.ts';
 
@@ -28,17 +29,19 @@ export async function integrationView(
   integration: Integration,
   pools: readonly Pool[],
 ): Promise<IntegrationView> {
-  const { settings, driver, health, rules, isHere } = integration;
+  const { settings, driver, rules, isHere } = integration;
   const { name, kind } = settings;
   const jobs = await openCiJobs(db, name);
   const queued = jobs.filter(({ state }) => state === 'queued');
   const pause = await findPause(db, name);
-  const late = health.sinceLookMs() > settings.lookMs * LATE + LATE_MS;
+  const health: HealthNotes = isHere ? integration.health : await toldHealth(db, name);
+  const sinceLookMs = isHere
+    ? integration.health.sinceLookMs()
+    : clock.now() - (health.lookedAt ?? 0);
+  const late = sinceLookMs > settings.lookMs * LATE + LATE_MS;
   const failing = health.lastError?.what === 'a look' || (late && health.lookedAt !== undefined);
-  // Its health is known to the controller that sees to it.
-  const waits = isHere && health.lookedAt === undefined && !failing;
-  const elsewhere = isHere ? undefined : 'another controller sees to it';
-  const reason = pause?.reason ?? (failing ? health.lastError?.message : elsewhere);
+  const waits = health.lookedAt === undefined && !failing;
+  const reason = pause?.reason ?? (failing ? health.lastError?.message : undefined);
   const budget = driver.budget?.();
   const ready = quantiles((await readyTimes(db, name, MEASURED)).map(({ ms }) => ms));
   const starts = quantiles((await startTimes(db, name, MEASURED)).map(({ ms }) => ms));
