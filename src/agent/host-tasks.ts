@@ -262,5 +262,6 @@ export class HostTasks {
 
 async function mustSucceed(line: string, env: Record<string, string> = {}): Promise<void> {
   const { code, why } = await tool('sh', ['-c', line], { timeoutMs: COMMAND_MS, env });
-  if (code !== 0) throw new Error(`\`${line}\` ended with ${code ?? 'a signal'}: ${why}`);
+  // The line itself may hold what nobody else is to see.
+  if (code !== 0) throw new Error(`the host’s command ended with ${code ?? 'a signal'}: ${why}`);
 }

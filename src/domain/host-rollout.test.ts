@@ -77,6 +77,17 @@ test('hosts that are away hold up nobody, and get it when they are back', () => 
   assert.deepEqual(late, [{ type: 'ask', hostId: 'h1' }]);
 });
 
+test('a host that is away is no canary, and without any host that tries nothing goes on', () => {
+  const [away, here] = hosts('waiting', 'waiting');
+  assert.ok(here !== undefined && away !== undefined);
+  const fleet = [{ ...away, able: false }, here];
+  assert.deepEqual(decideHostRollout(rollout(), fleet, NOTHING, 0), [
+    { type: 'ask', hostId: 'h1' },
+  ]);
+  const nobody = fleet.map((host) => ({ ...host, able: false }));
+  assert.deepEqual(decideHostRollout(rollout(), nobody, NOTHING, 0), []);
+});
+
 test('what goes back is taken from all hosts that may have it', () => {
   const back = rollout({ state: 'back' });
   const fleet = hosts('done', 'failed', 'doing', 'waiting', 'returned');

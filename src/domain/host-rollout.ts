@@ -97,15 +97,23 @@ function goOn(
 ): HostRolloutStep[] {
   const reason = whyBack(hosts, evidence);
   if (reason !== undefined) return [{ type: 'back', reason }];
-  const ring = hosts.slice(0, ringSize(rollout, hosts.length));
+  const ring = inTurn(hosts).slice(0, ringSize(rollout, hosts.length));
   const steps = ask(rollout, ring, hosts);
   const isOpen = ({ state, able }: RolloutHost) =>
     state === 'doing' || (state === 'waiting' && able);
   if (steps.length > 0 || ring.some(isOpen)) return steps;
-  // Hosts that are away hold up nobody; they get it when they are back.
+  // Hosts that are away hold up nobody and get it when they are back; but some host has to try.
+  if (!ring.some(({ state }) => state === 'done' || state === 'failed')) return [];
   if (rollout.ringDoneAt === undefined) return [{ type: 'ring-done' }];
   if (now - rollout.ringDoneAt < rollout.soakMs) return [];
   return [{ type: rollout.ring + 1 < rollout.rings.length ? 'next' : 'done' }];
+}
+
+/** Those that have begun come first, and those that are away last: they are no canaries. */
+function inTurn(hosts: readonly RolloutHost[]): RolloutHost[] {
+  const rank = ({ state, able, has }: RolloutHost) =>
+    state !== 'waiting' ? 0 : able || has ? 1 : 2;
+  return hosts.toSorted((a, b) => rank(a) - rank(b));
 }
 
 /** Hosts in the ring and those before it: at least one more in each. */
