@@ -31,6 +31,7 @@ import { createServer } from './http/server.ts';
 import { deliveryPort, eventsPort, jobsPort } from './http-ports.ts';
 import { ImageTurnTaking } from './image-turns.ts';
 import { Jobs } from './jobs.ts';
+import { LogKeeper } from './logs/log-keeper.ts';
 import { registerFleetMetrics } from './metrics.ts';
 import { Pools } from './pools.ts';
 import { Rollouts } from './rollouts.ts';
@@ -140,6 +141,8 @@ async function start(
 
   const { logs, sources, artifacts, ...files } = await openFiles(db, dir, options);
   undo.push(() => files.close());
+  const logKeeper = new LogKeeper(context, { lease: tidiness, logs });
+  undo.push(() => logKeeper.close());
   const reconciler = new Reconciler(context, {
     ...{ links, lease: scheduling },
     hostLostAfterMs: options.hostLostAfterMs,

@@ -8,6 +8,7 @@ import { after, before, suite, test } from 'node:test';
 import { stringify } from 'yaml';
 import type { ControllerView, JobView, WorkerView } from '../../src/protocol/api/resources.ts';
 import { Way } from '../cut-off.ts';
+import { openBlobs } from '../../src/drivers/blob/drivers.ts';
 import { startS3, type S3Server } from '../s3-server.ts';
 import { PostgresServer } from '../postgres.ts';
 import { freePort, kill, Pomona, until } from './pomona.ts';
@@ -156,6 +157,15 @@ suite('three controllers over PostgreSQL', () => {
       assert.equal(ran.code, 0, ran.err);
       assert.equal(await readFile(join(into, 'out', 'twice'), 'utf8'), 'made of this\n'.repeat(2));
     }
+    const bucket = await openBlobs(s3.location('ci'));
+    const kinds = async () => {
+      const found = new Set<string>();
+      for await (const { key } of bucket.list('')) found.add(key.split('/')[0] ?? '');
+      return [...found].toSorted();
+    };
+    await until('logs are there, too', async () => (await kinds()).includes('logs'));
+    assert.deepEqual(await kinds(), ['artifacts', 'logs', 'pomona', 'sources']);
+    bucket.close();
   });
 
   test('two of them die in turn, and jobs go on', async (t) => {

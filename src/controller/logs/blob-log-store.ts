@@ -8,6 +8,7 @@ import {
   listLogs,
   logEnd,
   looseBytes,
+  looseLogs,
   piecesFrom,
   segmentAt,
   type LogKey,
@@ -111,6 +112,10 @@ export class BlobLogStore implements LogFiles {
 
   async finish(jobId: string, epoch: number): Promise<void> {
     await this.#seal(keyOf(jobId, epoch));
+  }
+
+  unfinished(): Promise<readonly LogKey[]> {
+    return looseLogs(this.#db);
   }
 
   async remove(jobId: string): Promise<void> {

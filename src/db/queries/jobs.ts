@@ -262,3 +262,15 @@ export function jobsFinishedBefore(
 export async function deleteJob(db: Queryable, id: string): Promise<void> {
   await db.run("DELETE FROM jobs WHERE id = $1 AND state = 'finished'", [id]);
 }
+
+/** Those of some jobs that are finished, with the hand-over that was their last. */
+export function finishedAmong(
+  db: Queryable,
+  ids: readonly string[],
+): Promise<{ id: string; epoch: number }[]> {
+  const places = ids.map((_, index) => `$${index + 1}`).join(', ');
+  return db.all(
+    `SELECT id, epoch FROM jobs WHERE state = 'finished' AND epoch > 0 AND id IN (${places})`,
+    ids,
+  );
+}

@@ -122,3 +122,12 @@ export async function listLogs(
     ...{ jobId, bytes: Number(bytes), at: Number(at) },
   }));
 }
+
+/** Logs of finished jobs that are not in segments alone, some of them. */
+export async function looseLogs(db: Queryable): Promise<LogKey[]> {
+  const rows = await db.all<{ job_id: string; epoch: number }>(
+    `SELECT DISTINCT p.job_id, p.epoch FROM log_pieces p JOIN jobs j ON j.id = p.job_id
+     WHERE j.state = 'finished' OR j.epoch > p.epoch LIMIT 500`,
+  );
+  return rows.map(({ job_id: jobId, epoch }) => ({ jobId, epoch }));
+}
