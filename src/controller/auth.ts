@@ -5,6 +5,7 @@ import {
   enrolHost,
   findHostByCredential,
   findHostByName,
+  taskOf,
   type HostRow,
 } from '../db/queries/hosts.ts';
 import {
@@ -15,7 +16,8 @@ import {
   touchToken,
 } from '../db/queries/tokens.ts';
 import { ProblemError } from '../protocol/problem.ts';
-import { change, type Context } from './context.ts';
+import { change, type Changes, type Context } from './context.ts';
+import { endTask } from './host-tasks.ts';
 
 /** Who a bearer token speaks for. */
 export type Principal =
@@ -102,7 +104,8 @@ export class Auth {
     isOnline: (host: HostRow) => boolean,
   ): Promise<{ hostId: string; fleet: string; credential: string }> {
     const { text, hash } = mint('host');
-    const hostId = await change(this.#context, async ({ tx, now, event }) => {
+    const hostId = await change(this.#context, async (changes) => {
+      const { tx, now, event } = changes;
       const known = await findHostByName(tx, name);
       if (known !== undefined && isOnline(known)) {
         throw new ProblemError(
@@ -119,8 +122,16 @@ export class Auth {
       const id = known?.id ?? newId('h', now);
       await enrolHost(tx, { id, name, credentialHash: hash, now });
       await event('host', name, 'joined');
+      if (known !== undefined) await wasInstalled(changes, known);
       return id;
     });
     return { hostId, fleet: this.#context.fleet, credential: text };
   }
+}
+
+/** A host that joins again under its name was installed anew, where that was what it was to do. */
+async function wasInstalled(changes: Changes, host: HostRow): Promise<void> {
+  const task = taskOf(host);
+  if (task?.kind !== 'reimage' || !task.given) return;
+  await endTask(changes, host.id, { id: task.id, state: 'done' });
 }

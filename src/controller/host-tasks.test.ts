@@ -6,6 +6,7 @@ import { findHost, saveHostFacts, taskOf, type HostRow } from '../db/queries/hos
 import { latestEvents } from '../../test/events.ts';
 import type { HostTaskKind } from '../domain/host-task.ts';
 import { isProblem } from '../../test/problems.ts';
+import { Auth } from './auth.ts';
 import { change } from './context.ts';
 import { askHost, callOff, endTask, giveTask, quarantine } from './host-tasks.ts';
 
@@ -88,4 +89,18 @@ test('a person calls it off', async (t) => {
   const host = await row();
   await change(context, (changes) => callOff(changes, host));
   assert.equal(await task(), undefined);
+});
+
+test('a host that joins again was installed anew, and is not asked once more', async (t) => {
+  const { context, hostId, ask, task } = await hostThatCan(t, 'reimage');
+  const auth = new Auth(context);
+  const { token } = await auth.createJoinToken({ ttlMs: 60_000, uses: 2 });
+  await ask('reimage');
+  await auth.join(token, 'mac-1', () => false);
+  const id = (await task())?.id ?? assert.fail('it was not begun, and is still to be');
+  await change(context, (changes) => giveTask(changes, hostId, id));
+  await auth.join(token, 'mac-1', () => false);
+  assert.equal(await task(), undefined);
+  const [last] = await latestEvents(context.db, 1);
+  assert.equal(last?.state, 'reimage-done');
 });
