@@ -12,6 +12,7 @@ import { readJson, writeJson } from '../platform/atomic-file.ts';
 import { Backoff } from '../platform/backoff.ts';
 import { lockDirectory } from '../platform/directory-lock.ts';
 import type { Logger } from '../platform/logger.ts';
+import { Refresh } from '../platform/refresh.ts';
 import { removeTree } from '../platform/tree.ts';
 import { BUILD_SANDBOX, type HostBuilder } from './builds/build-sandbox.ts';
 import { Controllers } from './controllers.ts';
@@ -73,6 +74,8 @@ export interface Agent {
 
 /** How often workers are looked at that nobody else looks after. */
 const AGING_MS = 15_000;
+/** How often images are listed, whatever the file system says of changes. */
+const IMAGES_MS = 15_000;
 
 interface Credential {
   readonly hostId: string;
@@ -179,6 +182,7 @@ class RunningAgent {
   readonly #volumes: Volumes;
   readonly #care: HostCare;
   #aging: NodeJS.Timeout | undefined;
+  #imageLooks: NodeJS.Timeout | undefined;
   #rebuilds: Rebuilds | undefined;
   #fetches: ImageFetches | undefined;
   #peerKey: Buffer | undefined;
@@ -295,6 +299,7 @@ class RunningAgent {
 
   async close(): Promise<void> {
     clearInterval(this.#aging);
+    clearInterval(this.#imageLooks);
     this.#stopWatching.abort();
     this.#session?.close();
     await this.#care.close();
@@ -385,10 +390,17 @@ class RunningAgent {
   async #watchImages(): Promise<void> {
     const { signal } = this.#stopWatching;
     const dir = await this.#images.watchedDir();
+    const { log } = this.#options;
+    const reload = new Refresh(
+      () => this.#reloadImages(),
+      (error) => log.log('warn', 'images cannot be listed', { error }),
+    );
+    this.#imageLooks = setInterval(() => reload.ask(), IMAGES_MS);
+    this.#imageLooks.unref();
     try {
-      watch(dir, { signal, recursive: true }, () => void this.#reloadImages());
+      watch(dir, { signal, recursive: true }, () => reload.ask());
     } catch (error) {
-      this.#options.log.log('warn', 'new images are seen only after a restart', { error });
+      log.log('warn', `new images are seen after ${IMAGES_MS / 1_000} s`, { error });
     }
   }
 

@@ -211,9 +211,8 @@ c['builders'] = [util.BuilderConfig(name='builder', workernames=['mac-1', 'mac-2
         assert.equal(new Set(names).size, names.length, 'a name was used twice');
       }
       assert.ok(most <= SLOTS, `${most} workers on a host with ${SLOTS} slots`);
-      // Neither waited for the other to be over. How even their turns are depends on which of them
-      // was broken for how long; `fairOrder` has its own tests.
-      assert.ok(Math.min(shares.github, shares.jenkins) > 0, JSON.stringify(shares));
+      // How even their turns were is only told: it depends on which of them was broken for how long.
+      // Shares of teams are checked by the simulation.
       assert.deepEqual([github.violations, github.web.wrong, jenkins.web.wrong], [[], [], []]);
     } finally {
       await pomona.remove();
