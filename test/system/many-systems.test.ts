@@ -46,6 +46,8 @@ test(
       `
 from buildbot.plugins import worker
 c['workers'] = [worker.Worker(name, 'of-workers', max_builds=1) for name in ['mac-1', 'mac-2']]
+# After faults it leaves a worker alone for twice as long each time, up to an hour.
+for each in c['workers']: each.quarantine_max_timeout = 10
 factory = util.BuildFactory([steps.ShellCommand(command=['sleep', '0.1'])])
 c['builders'] = [util.BuilderConfig(name='builder', workernames=['mac-1', 'mac-2'], factory=factory)]`,
       www,
