@@ -16,6 +16,10 @@ import {
   type ServerLimits,
 } from '../src/controller/http/server.ts';
 import { LogStore } from '../src/controller/logs/log-store.ts';
+import { csrfTokenOf, isCsrfToken } from '../src/controller/web/web-sessions.ts';
+import { cookieJar } from '../src/controller/http/web/cookies.ts';
+import type { Deed, WebPort } from '../src/controller/http/ports.ts';
+import type { TokenPrincipal } from '../src/controller/http/call.ts';
 import type { LogLevel } from '../src/platform/logger.ts';
 import type { Artifact, EventView } from '../src/protocol/api/resources.ts';
 import { ROUTES, type RouteId } from '../src/protocol/api/routes.ts';
@@ -51,6 +55,25 @@ export class HttpHarness extends EventEmitter<{ idle: [] }> {
   readonly logged: { level: LogLevel; message: string; fields: Record<string, unknown> }[] = [];
   source: string | undefined;
   isReady = true;
+  readonly deeds: Deed[] = [];
+  readonly #signedIn = new Map<string, TokenPrincipal>();
+  readonly web: WebPort = {
+    ...{ dir: undefined, fleet: 'f', sessionMs: 60_000, openId: undefined },
+    ...{ cookies: cookieJar(false), csrfTokenOf, isCsrfToken },
+    sessions: {
+      openWithToken: async (token) => {
+        const principal = PRINCIPALS[token];
+        if (principal?.kind !== 'token') return undefined;
+        const secret = `secret-of-${principal.name}`;
+        this.#signedIn.set(secret, principal);
+        return { secret };
+      },
+      openFor: async () => ({ secret: '' }),
+      find: async (secret) => this.#signedIn.get(secret),
+      close: async (secret) => void this.#signedIn.delete(secret),
+    },
+    audit: async (deed) => void this.deeds.push(deed),
+  };
   onSession: ((socket: WebSocket) => void) | undefined;
   readonly #jobListeners = new Map<string, Set<() => void>>();
   readonly #eventListeners = new Set<() => void>();
@@ -100,6 +123,15 @@ export class HttpHarness extends EventEmitter<{ idle: [] }> {
         },
         imageTurns: async () => ({ turns: [], peers: [] }),
         sourceOf: async () => this.source,
+      },
+      web: this.web,
+      live: { subscribe: async () => () => undefined },
+      consoles: {
+        check: () => Promise.reject(new ProblemError('not_found', 'there are no workers')),
+        open: async () => undefined,
+        awaits: () => false,
+        attach: () => undefined,
+        recording: () => Promise.reject(new ProblemError('not_found', 'there is no recording')),
       },
       authenticate: async (bearer) => PRINCIPALS[bearer],
       ready: () => this.isReady,

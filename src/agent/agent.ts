@@ -1,7 +1,7 @@
 import { chmod, mkdir, readFile, readdir, statfs } from 'node:fs/promises';
 import { watch } from 'node:fs';
 import { join } from 'node:path';
-import type { HostCapacity, HostFacts } from '../domain/host.ts';
+import type { DriverReport, HostCapacity, HostFacts } from '../domain/host.ts';
 import type { DesiredWorker, ObservedWorker, WorkerSpec } from '../domain/worker.ts';
 import type { SandboxDriver } from '../drivers/sandbox/sandbox.ts';
 import type { StoreDriver } from '../drivers/store/store.ts';
@@ -17,6 +17,9 @@ import { removeTree } from '../platform/tree.ts';
 import { BUILD_SANDBOX, type HostBuilder } from './builds/build-sandbox.ts';
 import { Controllers } from './controllers.ts';
 import { ControllerClient, ControllerError, joinFleet } from './controller-client.ts';
+import { AgentConsoles } from './consoles/consoles.ts';
+import type { WayIn } from './consoles/way-in.ts';
+import type { ConsoleKind, HostConsoles } from '../domain/console.ts';
 import { machineFacts, probeAll } from './host-facts.ts';
 import { HostCare } from './host-care.ts';
 import type { HostTools } from './host-tasks.ts';
@@ -157,9 +160,26 @@ async function gatherFacts(options: AgentOptions): Promise<HostFacts> {
     probeAll(options.vms, (driver) => driver.probe()),
   ]);
   const { labels, capacity } = options;
-  const images = await new Images(options.dataDir).list();
-  const builds = buildsOf(options);
-  return { ...machine, labels, capacity, sandboxes, stores, vms, images, ...builds };
+  const local = new Images(options.dataDir);
+  const images = await local.list();
+  const imageBytes = await local.bytesOf(images);
+  const common = { ...machine, labels, capacity, sandboxes, stores, vms, images, imageBytes };
+  return { ...common, ...buildsOf(options), consoles: consolesOf(options, vms) };
+}
+
+/** Into which workers people can look: into all but those that are pretended. */
+function consolesOf(options: AgentOptions, vms: readonly DriverReport[]): HostConsoles {
+  const real = vms.filter(({ available }) => available).map(({ name }) => name);
+  const which = (has: (entry: VmDriverEntry) => boolean) =>
+    real.filter((name) => {
+      const entry = options.vms[name];
+      return entry !== undefined && has(entry);
+    });
+  return {
+    sandboxes: true,
+    shells: which(({ consoles }) => consoles.includes('shell')),
+    screens: which(({ consoles }) => consoles.includes('screen')),
+  };
 }
 
 function buildsOf({ builds }: AgentOptions): Pick<HostFacts, 'builds'> {
@@ -181,6 +201,7 @@ class RunningAgent {
   readonly #vms: VmRuntime;
   readonly #volumes: Volumes;
   readonly #care: HostCare;
+  readonly #consoles: AgentConsoles;
   #aging: NodeJS.Timeout | undefined;
   #imageLooks: NodeJS.Timeout | undefined;
   #rebuilds: Rebuilds | undefined;
@@ -237,6 +258,10 @@ class RunningAgent {
       ended: () => this.#over.resolve(),
     });
     this.#facts = { ...facts, tasks: this.#care.tasks.can };
+    this.#consoles = new AgentConsoles({
+      ...{ controllers: this.#controllers.all, credential: this.#credential.credential, log },
+      wayIn: (name, kind) => this.#wayIn(name, kind),
+    });
     // Whoever only starts an agent need not listen for its end.
     this.done.catch(() => undefined);
   }
@@ -276,10 +301,11 @@ class RunningAgent {
         leaks: () => this.#care.leaks,
         diskFreeBytes: () => this.#diskFree(),
         welcomed: (fleet, peerKey) => this.#welcomed(fleet, peerKey),
-        desired: ({ workers, images, task }) => {
+        desired: ({ workers, images, task, consoles = [] }) => {
           this.#fetches?.want(images);
           this.#desired(workers);
           this.#care.tasks.want(task);
+          this.#consoles.want(consoles);
         },
       },
       this.#options.log,
@@ -289,6 +315,12 @@ class RunningAgent {
     });
     this.#aging = setInterval(() => this.#endOldWorkers(), AGING_MS);
     this.#aging.unref();
+  }
+
+  #wayIn(name: string, kind: ConsoleKind): Promise<WayIn> {
+    const worker = [...this.#workers.values()].find(({ record }) => record.name === name);
+    if (worker === undefined) throw new Error(`there is no worker ${name} any more`);
+    return this.#runtimes[worker.record.spec.kind].wayIn(worker.record, kind);
   }
 
   /** What nobody looks after must not stay for ever. */
@@ -302,6 +334,7 @@ class RunningAgent {
     clearInterval(this.#imageLooks);
     this.#stopWatching.abort();
     this.#session?.close();
+    this.#consoles.close();
     await this.#care.close();
     await this.#rebuilds?.close();
     this.#fetches?.close();
@@ -407,7 +440,7 @@ class RunningAgent {
   async #reloadImages(): Promise<void> {
     const images = await this.#images.list();
     if (JSON.stringify(images) === JSON.stringify(this.#facts.images)) return;
-    this.#facts = { ...this.#facts, images };
+    this.#facts = { ...this.#facts, images, imageBytes: await this.#images.bytesOf(images) };
     this.#session?.factsChanged();
   }
 

@@ -8,6 +8,10 @@ export class Controllers {
     this.#urls = controllerUrls(urls);
   }
 
+  get all(): readonly string[] {
+    return this.#urls;
+  }
+
   /** The one that is used now. */
   get current(): string {
     return this.#urls[this.#index] ?? '';

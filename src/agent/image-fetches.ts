@@ -156,7 +156,7 @@ export class ImageFetches {
   async #tell(): Promise<Status | undefined> {
     const status = await readJson<Status>(this.#statusPath).catch(() => undefined);
     if (status === undefined) return undefined;
-    const fetches = status.failed.map(({ name, reason }) => ({
+    const fetches: ImageFetch[] = status.failed.map(({ name, reason }) => ({
       name,
       detail: `bringing it failed: ${reason}`.slice(0, 1_000),
     }));
@@ -166,7 +166,7 @@ export class ImageFetches {
     const { name, percent = 0 } = status;
     if (name !== undefined && this.#child !== undefined) {
       const step = Math.floor(percent / STEP_PERCENT) * STEP_PERCENT;
-      fetches.push({ name, detail: `it is being brought (${step} %)` });
+      fetches.push({ name, detail: `it is being brought (${step} %)`, share: step / 100 });
     }
     const text = JSON.stringify(fetches);
     if (text !== this.#told) {

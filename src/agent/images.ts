@@ -2,7 +2,12 @@ import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EMPTY_IMAGE } from '../domain/pool.ts';
 import type { ImageRef } from '../domain/worker.ts';
-import { encodeManifest, imageDigest, type Manifest } from '../images/format/manifest.ts';
+import {
+  encodeManifest,
+  imageDigest,
+  imageSize,
+  type Manifest,
+} from '../images/format/manifest.ts';
 import { LocalImages } from '../images/local-images.ts';
 import { ImageError, shortImageName } from '../images/reference.ts';
 import { copyTree } from '../platform/tree.ts';
@@ -21,6 +26,8 @@ const EMPTY_DIGEST = imageDigest(encodeManifest(EMPTY));
 /** The images that workers of this host are made from; `empty` is built in. */
 export class Images {
   readonly #local: LocalImages;
+  /** Contents never change. */
+  readonly #bytes = new Map<string, number>();
 
   constructor(dataDir: string) {
     this.#local = new LocalImages(join(dataDir, 'images'));
@@ -46,6 +53,21 @@ export class Images {
       images.push({ name: shortImageName(tag), digest });
     }
     return images;
+  }
+
+  /** Bytes of images' contents, by digest. */
+  async bytesOf(images: readonly ImageRef[]): Promise<Record<string, number>> {
+    for (const { digest } of images) {
+      if (digest === EMPTY_DIGEST || this.#bytes.has(digest)) continue;
+      const manifest = await this.#local.manifest(digest).catch(() => undefined);
+      if (manifest !== undefined) this.#bytes.set(digest, imageSize(manifest));
+    }
+    return Object.fromEntries(
+      images.flatMap(({ digest }) => {
+        const bytes = this.#bytes.get(digest);
+        return bytes === undefined ? [] : [[digest, bytes] as const];
+      }),
+    );
   }
 
   /** The file or directory of an image for virtual machines, never to be changed. Throws `ImageError`. */

@@ -1,5 +1,7 @@
+import type { ConsoleKind } from '../domain/console.ts';
 import type { JobOrder, JobResult } from '../domain/job.ts';
 import type { WorkerState } from '../domain/worker.ts';
+import type { WayIn } from './consoles/way-in.ts';
 import type { LocalState } from './decide.ts';
 import type { Leftover } from './leftovers.ts';
 import type { WorkerRecord } from './worker-dir.ts';
@@ -37,6 +39,8 @@ export interface WorkerRuntime {
   handOver(worker: WorkerRecord, order: JobOrder): Promise<void>;
   /** Asks for the end of its job. Idempotent. */
   cancel(worker: WorkerRecord): Promise<void>;
+  /** How people look into one that has a job, or is kept after it. Throws when there is no such way. */
+  wayIn(worker: WorkerRecord, kind: ConsoleKind): Promise<WayIn>;
   /** Removes all of it but its directory. Idempotent. */
   destroy(worker: WorkerRecord): Promise<void>;
   /** Where the job's artifacts are, once it ended; undefined where there are none. */

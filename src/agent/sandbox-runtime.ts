@@ -3,6 +3,7 @@ import { join, posix } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ownedPrefix } from '../domain/ids.ts';
 import type { JobOrder } from '../domain/job.ts';
+import type { ConsoleKind } from '../domain/console.ts';
 import { DEFAULT_LOG_BYTES, type WorkerState } from '../domain/worker.ts';
 import type { Mount, Sandbox, SandboxDriver, SandboxSpec } from '../drivers/sandbox/sandbox.ts';
 import type { Store, StoreDriver } from '../drivers/store/store.ts';
@@ -22,6 +23,7 @@ import { BUILD_SANDBOX, type BuildPlace } from './builds/build-sandbox.ts';
 import { WORK_DIR } from './keeper/run-job.ts';
 import { PREFIX_PATH } from '../platform/prefix-path.ts';
 import { readEnvironment } from './environment-file.ts';
+import { SHELL_COMMAND, type WayIn } from './consoles/way-in.ts';
 import { lookAtFiles } from './look-at-files.ts';
 import type { DirOf, Look, WorkerRuntime, WorkFiles } from './runtime.ts';
 import { succeeded } from './succeeded.ts';
@@ -166,6 +168,17 @@ export class SandboxRuntime implements WorkerRuntime {
 
   cancel(worker: WorkerRecord): Promise<void> {
     return requestCancel(this.#paths(worker));
+  }
+
+  async wayIn(worker: WorkerRecord, kind: ConsoleKind): Promise<WayIn> {
+    const paths = this.#paths(worker);
+    const environment = await readEnvironment(paths.environment);
+    if (kind !== 'shell') throw new Error(`a sandbox has no ${kind}`);
+    if (environment === undefined) throw new Error('its environment is not there any more');
+    const sandbox = await this.#sandbox(driversOf(worker)[1]);
+    const command = { argv: SHELL_COMMAND, env: {}, workDir: WORK_DIR, terminal: true };
+    const launch = await sandbox.launch(environment, command);
+    return { kind: 'command', launch, dir: paths.dir };
   }
 
   async destroy(worker: WorkerRecord): Promise<void> {

@@ -53,6 +53,9 @@ class Remembering implements WorkerRuntime {
   async cancel(): Promise<void> {
     this.calls.push('cancel');
   }
+  async wayIn(): Promise<never> {
+    throw new Error('nobody looks into it');
+  }
   async destroy(): Promise<void> {
     this.calls.push('destroy');
     this.state = { state: 'absent' };

@@ -7,6 +7,7 @@ import { parseStoreSpec } from '../drivers/store/spec.ts';
 import { buildOrderSchema } from '../protocol/session.ts';
 import { Interruption } from './build/interruption.ts';
 import { useBuilder } from './build/open-builder.ts';
+import { BuildMarks } from './build/marks.ts';
 import { jsonPrinter, PlainPrinter } from './build/progress.ts';
 import { writeOut } from './standard-output.ts';
 
@@ -42,6 +43,7 @@ async function build(): Promise<number> {
   if (!order.untrusted) process.env['DOCKER_CONFIG'] ??= join(userInfo().homedir, '.docker');
   const printer =
     order.format === 'json' ? jsonPrinter(writeOut) : new PlainPrinter(writeOut, false);
+  const marks = new BuildMarks(writeOut);
   const stop = new Interruption();
   try {
     const parsed = parseSpec(order.spec, order.file);
@@ -53,8 +55,9 @@ async function build(): Promise<number> {
         trust: order.untrusted ? 'untrusted' : 'trusted',
         noCache: order.noCache,
         signal: stop.once,
-        onEvent: (event) => {
+        onEvent: async (event) => {
           const { build: path, index } = event.place;
+          await marks.event(event);
           const hint = order.hints[index];
           if (event.type === 'done' && path.length === 0 && hint !== undefined) {
             builder.index.saveHint(hint, event.id);
@@ -63,6 +66,10 @@ async function build(): Promise<number> {
         },
       });
       if (outcome.outcome === 'succeeded') await builder.flush();
+      await marks.outcome(outcome, (id) => {
+        const row = builder.index.result(id);
+        return row === undefined ? undefined : builder.bytesOf(row);
+      });
       printer.outcome(outcome, performance.now() - begun);
       return { succeeded: 0, failed: 1, cancelled: 130 }[outcome.outcome];
     });

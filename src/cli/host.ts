@@ -57,6 +57,17 @@ export function command(): Command {
         process.stdout.write(`${name} is to ${TASK_WORDS[kind]}${when}; \`pomona host list\`\n`);
       });
   }
+  withConnection(host.command('quarantine <name>'))
+    .description('leave a host alone until somebody resumes it; running jobs end')
+    .option('--reason <text>', 'what is wrong with it', 'by hand')
+    .action(async (name: string, options: CommonOptions & { reason: string }) => {
+      const body = { reason: options.reason };
+      const shown = await (
+        await clientFor(options)
+      ).call('quarantineHost', { params: { name }, body });
+      if (options.json === true) return printJson(shown);
+      process.stdout.write(`${name} is quarantined until \`pomona host resume ${name}\`\n`);
+    });
   withConnection(host.command('resume <name>'))
     .description('let a host take jobs again, whatever kept it from them')
     .action(async (name: string, options: CommonOptions) => {

@@ -1,5 +1,6 @@
 import { LOG_MEDIA_TYPE } from '../protocol/api/routes.ts';
 import { FrameDecoder, type LogFrame } from '../protocol/log-frames.ts';
+import { MarkFilter } from '../protocol/log-marks.ts';
 import type { ApiClient } from './api-client.ts';
 
 export interface LogReading {
@@ -19,6 +20,8 @@ export async function readLog(
   onFrame: (frame: LogFrame) => Promise<void>,
 ): Promise<void> {
   const { follow, signal } = reading;
+  let marks = new MarkFilter();
+  const onShown = ({ time, data }: LogFrame) => onFrame({ time, data: marks.push(data) });
   let epoch: number | undefined;
   let offset = 0;
   for (;;) {
@@ -31,7 +34,7 @@ export async function readLog(
     });
     epoch = Number(response.headers.get('pomona-log-epoch'));
     const decoder = new FrameDecoder(offset);
-    const whole = await readBody(response, decoder, onFrame);
+    const whole = await readBody(response, decoder, onShown);
     signal?.throwIfAborted();
     offset = decoder.offset;
     if (!follow) return;
@@ -43,6 +46,7 @@ export async function readLog(
     if (current !== epoch) {
       epoch = current;
       offset = 0;
+      marks = new MarkFilter();
     }
   }
 }

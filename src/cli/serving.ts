@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Option, type Command } from 'commander';
 import type { ControllerOptions } from '../controller/controller.ts';
 import { openBlobs } from '../drivers/blob/drivers.ts';
@@ -11,9 +12,13 @@ import { stderrLogger, type Logger } from '../platform/logger.ts';
 import { ConfigError, loadConfig } from '../protocol/config/load.ts';
 import type { Config } from '../protocol/config/schema.ts';
 import { UsageError } from './errors.ts';
+import { planThread } from './plan-thread.ts';
 import { integrationOrders } from './integrations.ts';
 
 /** What `up` and `serve` share. */
+
+/** The page as `npm run build` makes it, in a checkout and in the package. */
+const PAGE = new URL('../../dist/dashboard/', import.meta.url);
 
 export interface ServeOptions {
   readonly data?: string;
@@ -75,6 +80,9 @@ export function controllerOptions(
       ...{ reservations: config.reservations, maintenance: config.maintenance },
     },
     openBlobs,
+    dashboard: { dir: fileURLToPath(PAGE), ...config.dashboard },
+    ...(config.prices === undefined ? {} : { prices: config.prices }),
+    planFleet: planThread(),
     limits: { sourceBytes: config.limits.source, artifactBytes: config.limits.artifact },
     retention: {
       jobsMs: config.retention.jobs,

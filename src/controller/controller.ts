@@ -9,6 +9,7 @@ import { openSqlite } from '../db/sqlite.ts';
 import { openPostgres } from '../db/postgres.ts';
 import type { Database } from '../db/database.ts';
 import type { BlobStore } from '../drivers/blob/blob.ts';
+import { endConsolesOfOthers } from '../db/queries/consoles.ts';
 import { closeAllSessions } from '../db/queries/hosts.ts';
 import type { Pool } from '../domain/pool.ts';
 import type { FleetRules } from '../domain/scheduling/rules.ts';
@@ -22,15 +23,20 @@ import { Auth } from './auth.ts';
 import { Integrations } from './ci/integrations.ts';
 import type { IntegrationOrder } from './ci/integration.ts';
 import { ANYTHING, ChangeBus } from './change-bus.ts';
+import { Consoles } from './consoles/consoles.ts';
 import type { Context } from './context.ts';
 import { openFiles } from './files/open-files.ts';
-import { handlersOf } from './handlers.ts';
+import { handlersOf, type PlanFleet } from './handlers.ts';
 import { HostRollouts } from './host-rollouts.ts';
 import { Hosts } from './hosts.ts';
 import { createServer } from './http/server.ts';
 import { deliveryPort, eventsPort, jobsPort } from './http-ports.ts';
+import type { HostPrices } from './history/history.ts';
+import { PoolSampler } from './history/samples.ts';
 import { ImageTurnTaking } from './image-turns.ts';
 import { Jobs } from './jobs.ts';
+import { KeptWorkers } from './kept-workers.ts';
+import { LiveFleet } from './live/live-fleet.ts';
 import { LogKeeper } from './logs/log-keeper.ts';
 import { registerFleetMetrics } from './metrics.ts';
 import { Pools } from './pools.ts';
@@ -42,6 +48,7 @@ import { Reconciler } from './reconcile/reconciler.ts';
 import { keepTidy, type RetentionRules } from './retention.ts';
 import { Secrets, checkSecretsKey, loadSecretsKey } from './secrets.ts';
 import { AgentSessions } from './sessions/agent-sessions.ts';
+import { webPort, type DashboardOptions } from './web/web-port.ts';
 
 export interface ControllerOptions {
   /** Of this controller, for people. */
@@ -64,6 +71,10 @@ export interface ControllerOptions {
   readonly hostLostAfterMs: number;
   readonly rules: FleetRules;
   readonly alerts: readonly AlertTarget[];
+  readonly dashboard: DashboardOptions;
+  /** What hosts cost; absent: nobody said. */
+  readonly prices?: HostPrices;
+  readonly planFleet: PlanFleet;
   readonly limits: { readonly sourceBytes: number; readonly artifactBytes: number };
   readonly retention: RetentionRules;
   readonly log: Logger;
@@ -114,7 +125,7 @@ async function start(
     fleet,
     controllerId: controllerIdOf(options.name),
   };
-  if (!db.shared) await forgetEarlierProcess(db);
+  if (!db.shared) await forgetEarlierProcess(db, context);
   const hearing = hearOthers(db, context.controllerId, context.bus);
   undo.push(() => hearing.close());
   const auth = new Auth(context);
@@ -157,6 +168,14 @@ async function start(
     hasSource: async (digest) => (await sources.touch(digest)) !== undefined,
   });
   const hosts = new Hosts(context, links);
+  const kept = new KeptWorkers(context, scheduling);
+  undo.push(() => kept.close());
+  const sampler = new PoolSampler(context, scheduling);
+  undo.push(() => sampler.close());
+  const consoles = new Consoles(context, logs);
+  undo.push(() => consoles.close());
+  const live = new LiveFleet(context, links);
+  undo.push(() => live.close());
   const hostRollouts = new HostRollouts(context, { links, lease: scheduling });
   undo.push(() => hostRollouts.close());
   const integrations = new Integrations(context, options.integrations, {
@@ -175,7 +194,8 @@ async function start(
   let ready = false;
   const server = createServer({
     handlers: handlersOf(context, {
-      ...{ auth, hostRollouts, hosts, integrations, jobs, pools, rollouts, secrets },
+      ...{ auth, hostRollouts, hosts, integrations, jobs, pools, rollouts, secrets, consoles },
+      ...{ prices: options.prices, planFleet: options.planFleet },
     }),
     receiveWebhook: (name, delivery) => integrations.receive(name, delivery),
     ...{ logs, sources, artifacts },
@@ -185,6 +205,7 @@ async function start(
     ready: () => ready,
     authenticate: (bearer) => auth.authenticate(bearer),
     jobs: jobsPort(context),
+    ...{ live, consoles, web: webPort(context, secrets, options.dashboard) },
     events: eventsPort(context),
     agents: {
       ...deliveryPort(context),
@@ -218,8 +239,9 @@ function openDatabase({ database }: ControllerOptions, dir: string): Promise<Dat
 }
 
 /** Whoever had the directory before is gone: what it held is free. */
-async function forgetEarlierProcess(db: Database): Promise<void> {
+async function forgetEarlierProcess(db: Database, { controllerId, clock }: Context): Promise<void> {
   await db.transaction(async (tx) => {
+    await endConsolesOfOthers(tx, [controllerId], clock.now());
     await closeAllSessions(tx);
     await tx.run('DELETE FROM leases');
   });

@@ -1,12 +1,19 @@
+import { listAudit, type AuditRow } from '../db/queries/audit.ts';
 import { listSecrets, deleteSecret } from '../db/queries/secrets.ts';
 import { deleteToken, listTokens } from '../db/queries/tokens.ts';
-import { listHosts } from '../db/queries/hosts.ts';
+import { factsOf, listHosts } from '../db/queries/hosts.ts';
 import { listWorkers } from '../db/queries/workers.ts';
 import { roleAllows } from '../protocol/api/route.ts';
+import type { AuditEntry, PlanAnswer, PlanQuestion } from '../protocol/api/history-resources.ts';
 import { envNameSchema } from '../protocol/values.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { VERSION } from '../platform/version.ts';
 import type { Auth } from './auth.ts';
+import type { Consoles } from './consoles/consoles.ts';
+import { capacity, jobsToPlay, poolHistory, type HostPrices } from './history/history.ts';
+import { listImages } from './history/images.ts';
+import { jobTimeline } from './history/timeline.ts';
+import { keepJobsWorker } from './kept-workers.ts';
 import type { Context } from './context.ts';
 import type { Integrations } from './ci/integrations.ts';
 import { leakViews } from './leaks.ts';
@@ -22,6 +29,9 @@ import type { Secrets } from './secrets.ts';
 import { workerView } from './views.ts';
 
 interface Parts {
+  readonly consoles: Consoles;
+  readonly prices: HostPrices | undefined;
+  readonly planFleet: PlanFleet;
   readonly auth: Auth;
   readonly hostRollouts: HostRollouts;
   readonly hosts: Hosts;
@@ -32,9 +42,17 @@ interface Parts {
   readonly secrets: Secrets;
 }
 
+/** Plays jobs of the past on a fleet: `at` and lengths in ms. */
+export type PlanFleet = (
+  question: PlanQuestion,
+  jobs: readonly { readonly at: number; readonly lengthMs: number; readonly team: string }[],
+  signal: AbortSignal,
+) => Promise<PlanAnswer>;
+
 /** What each operation of the API does. */
 export function handlersOf(context: Context, parts: Parts): Handlers {
   const { auth, hostRollouts, hosts, integrations, jobs, pools, rollouts, secrets } = parts;
+  const { consoles, prices, planFleet } = parts;
   return {
     submitJob: ({ body, idempotencyKey, principal }) => {
       if (body.urgent === true && !roleAllows(principal.role, 'operator')) {
@@ -45,8 +63,34 @@ export function handlersOf(context: Context, parts: Parts): Handlers {
       }
       return jobs.submit(body, idempotencyKey);
     },
-    listJobs: ({ query }) =>
-      jobs.list({ state: query.state, pool: query.pool, after: query.after, limit: query.limit }),
+    listJobs: ({ query }) => jobs.list({ ...query, after: query.after }),
+    listQueue: async () => ({ items: await jobs.queue() }),
+    jobTimeline: ({ params }) => jobTimeline(context, params.id),
+    retryJob: ({ params }) => jobs.retry(params.id),
+    keepJob: async ({ params, body }) => {
+      await keepJobsWorker(context, params.id, body.forMs);
+      return jobTimeline(context, params.id);
+    },
+    listImages: async () => ({ items: await listImages(context) }),
+    poolHistory: ({ params, query }) => poolHistory(context, params.name, query.hours),
+    capacity: ({ query }) => capacity(context, query.hours, prices),
+    planFleet: async ({ body, signal }) => {
+      const played = await jobsToPlay(context, body.hours);
+      if (played.length === 0) {
+        throw new ProblemError(
+          'invalid',
+          `no job ended in the last ${body.hours} hours: there is nothing to play`,
+        );
+      }
+      return planFleet(body, played, signal);
+    },
+    listAudit: async ({ query: { limit, ...filter } }) => {
+      const rows = await listAudit(context.db, filter, limit);
+      const last = rows.at(-1)?.seq;
+      const next = rows.length === limit && last !== undefined ? String(last) : undefined;
+      return { items: rows.map(auditView), next };
+    },
+    listConsoles: async () => ({ items: await consoles.list() }),
     getJob: ({ params, query, signal }) => jobs.wait(params.id, query.wait, signal),
     cancelJob: ({ params }) => jobs.cancel(params.id),
     whyJob: ({ params }) => jobs.why(params.id),
@@ -58,10 +102,13 @@ export function handlersOf(context: Context, parts: Parts): Handlers {
     listControllers: async () => ({ items: await liveControllers(context.db) }),
     listWorkers: async ({ query }) => {
       const { pool, all, after, limit } = query;
-      const names = new Map((await listHosts(context.db)).map((host) => [host.id, host.name]));
+      const hostRows = (await listHosts(context.db)).map((row) => {
+        return [row.id, { name: row.name, facts: factsOf(row) }] as const;
+      });
+      const owners = new Map(hostRows);
       const rows = await listWorkers(context.db, { pool, all, after }, limit);
       return {
-        items: rows.map((row) => workerView(row, context.fleet, names.get(row.host_id) ?? '?')),
+        items: rows.map((row) => workerView(row, context.fleet, owners.get(row.host_id))),
         next: rows.length === limit ? rows.at(-1)?.id : undefined,
       };
     },
@@ -70,6 +117,8 @@ export function handlersOf(context: Context, parts: Parts): Handlers {
       hosts.setState(params.name, { state: 'cordoned', reason: 'by hand' }),
     drainHost: ({ params, query }) => hosts.drain(params.name, query.within, 'draining'),
     retireHost: ({ params, query }) => hosts.drain(params.name, query.within, 'retiring'),
+    quarantineHost: ({ params, body: { reason } }) =>
+      hosts.setState(params.name, { state: 'quarantined', reason }),
     askHost: ({ params, body }) => hosts.ask(params.name, body.kind, body.within),
     resumeHost: ({ params }) => hosts.setState(params.name, { state: 'active' }),
     removeHost: async ({ params }) => hosts.remove(params.name),
@@ -141,6 +190,14 @@ export function handlersOf(context: Context, parts: Parts): Handlers {
       fleet: context.fleet,
       version: VERSION,
     }),
+  };
+}
+
+function auditView({ detail, address, ...row }: AuditRow): AuditEntry {
+  return {
+    ...{ ...row, seq: Number(row.seq), at: Number(row.at) },
+    ...(detail === null ? {} : { detail }),
+    ...(address === null ? {} : { address }),
   };
 }
 

@@ -6,7 +6,16 @@ import { DEFAULT_POOL, poolFits } from '../domain/scheduling/fit.ts';
 import type { QueuedJob } from '../domain/scheduling/fleet-view.ts';
 import { listHosts } from '../db/queries/hosts.ts';
 import { listArtifacts } from '../db/queries/artifacts.ts';
-import { findJob, findJobByKey, insertJob, listJobs, type JobRow } from '../db/queries/jobs.ts';
+import {
+  findJob,
+  findJobByKey,
+  insertJob,
+  labelsOf,
+  listJobs,
+  payloadOf,
+  type JobFilter,
+  type JobRow,
+} from '../db/queries/jobs.ts';
 import { nearest } from '../domain/nearest.ts';
 import type { JobRequest, JobView, Why } from '../protocol/api/resources.ts';
 import { ProblemError } from '../protocol/problem.ts';
@@ -23,6 +32,9 @@ interface Parts {
   readonly reconciler: Reconciler;
   hasSource(digest: string): Promise<boolean>;
 }
+
+/** Explaining costs what there is of hosts and pools. */
+const MOST_EXPLAINED = 500;
 
 /** What people and integrations do with jobs. */
 export class Jobs {
@@ -172,20 +184,18 @@ export class Jobs {
     return { happened: promise.finally(stop), stop };
   }
 
-  async list(filter: {
-    state: string | undefined;
-    pool: string | undefined;
-    after: string | undefined;
-    limit: number;
-  }): Promise<{ items: JobView[]; next: string | undefined }> {
-    const rows = await listJobs(
-      this.#context.db,
-      { state: filter.state, pool: filter.pool, before: filter.after },
-      filter.limit,
-    );
+  async list({
+    after,
+    limit,
+    ...filter
+  }: Omit<JobFilter, 'before'> & { after: string | undefined; limit: number }): Promise<{
+    items: JobView[];
+    next: string | undefined;
+  }> {
+    const rows = await listJobs(this.#context.db, { ...filter, before: after }, limit);
     return {
       items: await Promise.all(rows.map((row) => this.#view(row))),
-      next: rows.length === filter.limit ? rows.at(-1)?.id : undefined,
+      next: rows.length === limit ? rows.at(-1)?.id : undefined,
     };
   }
 
@@ -218,6 +228,51 @@ export class Jobs {
       ahead,
       pools: pools.map((pool) => ({ ...pool, hosts: [...pool.hosts] })),
     };
+  }
+
+  /** What the first jobs that wait wait for. Jobs that ask for the same wait for the same. */
+  async queue(): Promise<{ jobId: string; summary: string }[]> {
+    const view = await this.#parts.reconciler.view();
+    const summaries = new Map<string, string>();
+    return view.queued.slice(0, MOST_EXPLAINED).map((job) => {
+      const { id, ...wish } = job;
+      const key = JSON.stringify(wish);
+      const summary = summaries.get(key) ?? explainJob(view, job).summary;
+      summaries.set(key, summary);
+      return { jobId: id, summary };
+    });
+  }
+
+  /**
+   * The same as another job. Throws ProblemError `conflict` for one that has not ended, and for a
+   * runner of a CI system, which has to ask for its job again itself.
+   */
+  async retry(id: string): Promise<JobView> {
+    const row = await this.#find(id);
+    if (row.integration !== null) {
+      throw new ProblemError(
+        'conflict',
+        `job ${id} is a runner for ${row.integration}; run its job again there`,
+      );
+    }
+    if (row.state !== 'finished') {
+      throw new ProblemError('conflict', `job ${id} has not ended; cancel it first`);
+    }
+    const { command, env, secrets, source, artifacts, timeoutMs, build } = payloadOf(row);
+    return this.submit(
+      {
+        ...{ command: [...command], env: { ...env }, secrets: [...secrets] },
+        ...{ artifacts: [...artifacts], timeoutMs, labels: labelsOf(row) },
+        ...{ priority: row.priority, retries: row.retries, urgent: row.urgent === 1 },
+        ...(source === undefined ? {} : { source }),
+        ...(build === undefined ? {} : { build: { ...build, secrets: { ...build.secrets } } }),
+        ...(row.pool === null ? {} : { pool: row.pool }),
+        ...(row.title === null ? {} : { title: row.title }),
+        ...(row.team === null ? {} : { team: row.team }),
+        ...(row.wanted_host === null ? {} : { host: row.wanted_host }),
+      },
+      undefined,
+    );
   }
 
   async #find(id: string): Promise<JobRow> {

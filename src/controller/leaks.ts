@@ -1,4 +1,5 @@
 import { listHosts } from '../db/queries/hosts.ts';
+import { findConsole } from '../db/queries/consoles.ts';
 import { findJob } from '../db/queries/jobs.ts';
 import { listLeaks, saveLeaks, type LeakRow } from '../db/queries/leaks.ts';
 import { LEAK_GRACE_MS, type Leak } from '../domain/leak.ts';
@@ -78,7 +79,8 @@ export async function removeOrphanFiles(
     let all = 0;
     for await (const { id } of shelf.list()) {
       all += 1;
-      if ((await findJob(db, id)) === undefined) orphans.push(id);
+      const owner = (await findJob(db, id)) ?? (await findConsole(db, id));
+      if (owner === undefined) orphans.push(id);
     }
     const problem =
       orphans.length > Math.max(BELIEVED, all / 2)

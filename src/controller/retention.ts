@@ -1,6 +1,8 @@
 import { deleteArtifacts } from '../db/queries/artifacts.ts';
 import { deleteCiJobsGoneBefore, deleteDeliveriesBefore } from '../db/queries/ci/jobs.ts';
 import { deleteRunnersRemovedBefore } from '../db/queries/ci/runners.ts';
+import { deleteAuditBefore } from '../db/queries/audit.ts';
+import { consolesEndedBefore, deleteConsole } from '../db/queries/consoles.ts';
 import { deleteEventsUpTo, latestEventSeq } from '../db/queries/events.ts';
 import { deleteJob, findJob, forgetOldKeys, jobsFinishedBefore } from '../db/queries/jobs.ts';
 import { DEMAND_KEPT_MS, SLOT_MS } from '../domain/scheduling/forecast.ts';
@@ -17,6 +19,7 @@ import { tidy } from './logs/retention.ts';
 
 const EVERY_MS = 600_000;
 const HOUR_MS = 3_600_000;
+const AUDIT_LIFE_MS = 400 * 24 * HOUR_MS;
 const KEY_LIFE_MS = 24 * HOUR_MS;
 const CI_LIFE_MS = 7 * 24 * HOUR_MS;
 const EVENTS_KEPT = 100_000;
@@ -78,6 +81,7 @@ export async function applyRetention(
 ): Promise<void> {
   await removeOldRows(context, rules);
   await removeOldJobs(context, rules, files);
+  await removeOldConsoles(context, rules, files);
   await removeOrphanFiles(context, { log: files.logs, artifacts: files.artifacts });
   await removeTooMuch(context, rules, files);
   const now = context.clock.now();
@@ -97,6 +101,7 @@ async function removeOldRows({ db, clock }: Context, rules: RetentionRules): Pro
   await deleteCiJobsGoneBefore(db, now - CI_LIFE_MS);
   await deleteRunnersRemovedBefore(db, now - CI_LIFE_MS);
   await deleteDeliveriesBefore(db, now - CI_LIFE_MS);
+  await deleteAuditBefore(db, now - AUDIT_LIFE_MS);
   await deleteEventsUpTo(db, (await latestEventSeq(db)) - EVENTS_KEPT);
 }
 
@@ -116,6 +121,18 @@ async function removeOldJobs(
       });
     }
     if (old.length < BATCH) return;
+  }
+}
+
+/** Consoles are kept as long as jobs, each with what its shell showed. */
+async function removeOldConsoles(
+  { db, clock }: Context,
+  rules: RetentionRules,
+  { logs }: KeptFiles,
+): Promise<void> {
+  for (const { id } of await consolesEndedBefore(db, clock.now() - rules.jobsMs)) {
+    await logs.remove(id);
+    await deleteConsole(db, id);
   }
 }
 

@@ -3,10 +3,12 @@ import type { EventRow } from '../db/queries/events.ts';
 import { factsOf, taskOf, type HostRow } from '../db/queries/hosts.ts';
 import { labelsOf, payloadOf, type JobRow } from '../db/queries/jobs.ts';
 import { specOf, type WorkerRow } from '../db/queries/workers.ts';
+import type { HostFacts } from '../domain/host.ts';
 import type { WorkerSpec } from '../domain/worker.ts';
 import { hostLabels } from '../domain/scheduling/fit.ts';
 import type { EventView, JobView, WorkerView } from '../protocol/api/resources.ts';
 import type { HostView } from '../protocol/api/host-resources.ts';
+import { consolesOf } from './consoles/ways-in.ts';
 import type { HostLink } from './host-links.ts';
 import { workerName } from './sessions/desired.ts';
 
@@ -32,6 +34,10 @@ export function jobView(row: JobRow, artifacts: readonly ArtifactRow[]): JobView
     wantedHost: row.wanted_host ?? undefined,
     retries: row.retries,
     timeoutMs: payload.timeoutMs,
+    isBuild: row.build !== null,
+    integration: row.integration ?? undefined,
+    ranIn: row.ran_in ?? undefined,
+    warm: row.warm === null ? undefined : row.warm === 1,
     epoch: row.epoch,
     cancelRequested: row.cancel_requested === 1,
     workerId: row.worker_id ?? undefined,
@@ -45,13 +51,23 @@ export function jobView(row: JobRow, artifacts: readonly ArtifactRow[]): JobView
   };
 }
 
-export function workerView(row: WorkerRow, fleet: string, hostName: string): WorkerView {
+/** What of its host a worker's view needs. */
+export interface WorkersHost {
+  readonly name: string;
+  readonly facts: HostFacts | undefined;
+}
+
+export function workerView(
+  row: WorkerRow,
+  fleet: string,
+  host: WorkersHost | undefined,
+): WorkerView {
   const spec = specOf(row);
   return {
     id: row.id,
     name: workerName(fleet, row.id),
     pool: row.pool,
-    hostName,
+    hostName: host?.name ?? '?',
     state: row.state,
     goal: row.goal,
     epoch: row.epoch,
@@ -59,6 +75,8 @@ export function workerView(row: WorkerRow, fleet: string, hostName: string): Wor
     image: spec.image.name,
     jobId: row.job_id ?? undefined,
     reason: row.reason ?? undefined,
+    keptUntil: row.kept_until ?? undefined,
+    consoles: consolesOf(row, spec, host?.facts),
     createdAt: row.created_at,
     readyAt: row.ready_at ?? undefined,
     updatedAt: row.updated_at,

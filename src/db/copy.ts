@@ -30,9 +30,11 @@ export async function copyDatabase(
       copied.push({ table, rows });
       progress({ table, rows });
     }
-    await tx.run(
-      "SELECT setval(pg_get_serial_sequence('events', 'seq'), COALESCE((SELECT MAX(seq) FROM events), 0) + 1, false)",
-    );
+    for (const table of ['events', 'audit']) {
+      await tx.run(
+        `SELECT setval(pg_get_serial_sequence('${table}', 'seq'), COALESCE((SELECT MAX(seq) FROM ${table}), 0) + 1, false)`,
+      );
+    }
   });
   return copied;
 }

@@ -1,4 +1,5 @@
 import type { HostBuilds } from './build.ts';
+import type { HostConsoles } from './console.ts';
 import type { HostSettings, HostTaskKind } from './host-task.ts';
 import type { ImageRef } from './worker.ts';
 
@@ -32,6 +33,8 @@ export interface HostFacts {
   readonly stores: readonly DriverReport[];
   readonly vms: readonly DriverReport[];
   readonly images: readonly ImageRef[];
+  /** Bytes of their contents, by digest. */
+  readonly imageBytes?: Readonly<Record<string, number>>;
   /** Absent: it runs no macOS guests. */
   readonly macosSlots?: MacosSlots;
   /** `HOST:PORT` at which it gives chunks of its images to other hosts. */
@@ -44,6 +47,8 @@ export interface HostFacts {
   readonly tasks?: readonly HostTaskKind[];
   /** It is rented: when its time is over, by its own clock. */
   readonly endsAt?: number;
+  /** Absent: nobody can look into its workers. */
+  readonly consoles?: HostConsoles;
   /** Those that were rolled out to it. */
   readonly settings?: HostSettings;
 }
@@ -61,6 +66,8 @@ export interface ImageFetch {
   readonly name: string;
   /** How far it is, or why it failed, for people. */
   readonly detail: string;
+  /** Share of its bytes that are there, from 0 to 1; absent: it is not being brought. */
+  readonly share?: number;
 }
 
 /** How many workers a host takes at once. */

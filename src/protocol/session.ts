@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { MOST_HINTS } from '../domain/build.ts';
+import { CONSOLES, type DesiredConsole } from '../domain/console.ts';
 import { JOB_OUTCOMES } from '../domain/job.ts';
 import { ISOLATION_LEVELS } from '../domain/host.ts';
 import { HOST_TASK_KINDS, type HostTask } from '../domain/host-task.ts';
@@ -95,10 +96,17 @@ export const hostFactsSchema = z.strictObject({
   stores: z.array(driverReportSchema).max(64).readonly(),
   vms: z.array(driverReportSchema).max(64).readonly(),
   images: z.array(imageRefSchema).max(10_000).readonly(),
+  imageBytes: z.record(z.string().max(128), z.number().min(0)).exactOptional(),
   macosSlots: z.strictObject({ foreign: z.int().min(0), leaked: z.boolean() }).exactOptional(),
   peer: peerAddressSchema.exactOptional(),
   imageFetches: z
-    .array(z.strictObject({ name: imageNameSchema, detail: z.string().max(1024) }))
+    .array(
+      z.strictObject({
+        name: imageNameSchema,
+        detail: z.string().max(1024),
+        share: z.number().min(0).max(1).exactOptional(),
+      }),
+    )
     .max(1_000)
     .readonly()
     .exactOptional(),
@@ -106,6 +114,13 @@ export const hostFactsSchema = z.strictObject({
     .strictObject({ store: nameSchema, hints: z.array(hintSchema).max(MOST_HINTS).readonly() })
     .exactOptional(),
   tasks: z.array(z.enum(HOST_TASK_KINDS)).readonly().exactOptional(),
+  consoles: z
+    .strictObject({
+      sandboxes: z.boolean(),
+      shells: z.array(nameSchema).max(64).readonly(),
+      screens: z.array(nameSchema).max(64).readonly(),
+    })
+    .exactOptional(),
   settings: hostSettingsSchema.exactOptional(),
   endsAt: z.number().exactOptional(),
 });
@@ -245,6 +260,19 @@ export const controllerMessageSchema = z.discriminatedUnion('type', [
         value: z.string().max(65_536).exactOptional(),
       })
       .exactOptional(),
+    /** Ways into its workers that people wait for; only for agents that offer them. */
+    consoles: z
+      .array(
+        z.strictObject({
+          id: nameSchema,
+          kind: z.enum(CONSOLES),
+          worker: nameSchema,
+          cols: z.int().min(2).max(1_000),
+          lines: z.int().min(2).max(1_000),
+        }),
+      )
+      .max(1_000)
+      .exactOptional(),
   }),
 ]);
 
@@ -255,6 +283,7 @@ export type ControllerMessage =
       readonly workers: readonly DesiredWorker[];
       readonly images: readonly string[];
       readonly task?: HostTask;
+      readonly consoles?: readonly DesiredConsole[];
     };
 
 /** The message, or what is wrong with it, short enough for a WebSocket's close reason. */

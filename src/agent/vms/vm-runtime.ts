@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ConsoleKind } from '../../domain/console.ts';
 import { ownedPrefix } from '../../domain/ids.ts';
 import type { JobOrder } from '../../domain/job.ts';
 import type { WorkerState } from '../../domain/worker.ts';
@@ -7,6 +8,8 @@ import { VmError, type VmDriver, type VmDriverEntry, type VmVolume } from '../..
 import { readJson, writeJson } from '../../platform/atomic-file.ts';
 import { isThere } from '../../platform/is-there.ts';
 import type { Logger } from '../../platform/logger.ts';
+import { sshArguments } from '../../platform/ssh/access.ts';
+import type { WayIn } from '../consoles/way-in.ts';
 import type { Images } from '../images.ts';
 import type { KeeperProgram } from '../keeper/control.ts';
 import { lookAtFiles } from '../look-at-files.ts';
@@ -107,6 +110,22 @@ export class VmRuntime implements WorkerRuntime {
 
   async cancel(worker: WorkerRecord): Promise<void> {
     await this.#jobsOf(await this.#driver(worker)).cancel(worker);
+  }
+
+  async wayIn(worker: WorkerRecord, kind: ConsoleKind): Promise<WayIn> {
+    const driver = await this.#driver(worker);
+    if (kind === 'screen') {
+      const path = await driver.screen?.(worker.name);
+      if (path === undefined) throw new Error(`VM driver ${driver.name} shows no screens`);
+      return { kind: 'socket', path };
+    }
+    const access = await driver.access(worker.name);
+    if (access === undefined)
+      throw new Error(`VM driver ${driver.name} has no way into its guests`);
+    const args = sshArguments(access, 'exec "${SHELL:-/bin/sh}" -l', { terminal: true });
+    const env = { PATH: process.env['PATH'] ?? '', TERM: 'xterm-256color' };
+    const { dir } = this.#paths(worker);
+    return { kind: 'command', launch: { file: 'ssh', args, env, cwd: '/' }, dir };
   }
 
   async destroy(worker: WorkerRecord): Promise<void> {

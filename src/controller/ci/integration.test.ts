@@ -166,7 +166,9 @@ describe('an integration', () => {
     await insertWorker(db, { ...common, spec: spec as never });
     await setWorkerState(db, { id, state: 'ready', reason: undefined, now: 0 });
     await giveJob(db, { id, jobId: job.id, now: 0 });
-    await assignJob(db, { id: job.id, workerId: id, hostName: 'one', now: 0 });
+    await assignJob(db, {
+      ...{ id: job.id, workerId: id, hostName: 'one', pool: 'mac', warm: false, now: 0 },
+    });
     integration.poke();
     const name = `pomona-abc-${id}`;
     await until('its credential', async () =>

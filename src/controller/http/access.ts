@@ -4,12 +4,15 @@ import type { Role } from '../../protocol/api/resources.ts';
 import { ProblemError } from '../../protocol/problem.ts';
 import type { Principal } from '../auth.ts';
 import type { HostPrincipal, TokenPrincipal } from './call.ts';
-import type { ServerOptions } from './ports.ts';
+import type { ServerOptions, WebPort } from './ports.ts';
 
 /** Answers 401 carry it (RFC 6750). */
 export const CHALLENGE = { 'www-authenticate': 'Bearer realm="pomona"' } as const;
 
-type Authenticator = Pick<ServerOptions, 'authenticate'>;
+type Authenticator = Pick<ServerOptions, 'authenticate' | 'web'>;
+
+/** Requests of the page that change something carry it: another site cannot know it. */
+const CSRF_HEADER = 'pomona-csrf';
 
 /** The bearer token of a request. Throws ProblemError `unauthenticated`. */
 export function bearerOf(request: IncomingMessage): string {
@@ -37,7 +40,7 @@ export async function requireRole(
   if (!roleAllows(principal.role, needed)) {
     throw new ProblemError(
       'forbidden',
-      `this needs the role ${needed}; the token ${principal.name} has the role ${principal.role}`,
+      `this needs the role ${needed}; ${principal.name} has the role ${principal.role}`,
     );
   }
   return principal;
@@ -60,7 +63,32 @@ async function authenticated(
   authenticator: Authenticator,
   request: IncomingMessage,
 ): Promise<Principal> {
+  const { web } = authenticator;
+  const secret = web.cookies.sessionOf(request);
+  if (request.headers.authorization === undefined && secret !== undefined) {
+    return signedIn(web, request, secret);
+  }
   const principal = await authenticator.authenticate(bearerOf(request));
   if (principal !== undefined) return principal;
   throw new ProblemError('unauthenticated', 'the token is unknown, expired or was revoked');
+}
+
+async function signedIn(
+  web: WebPort,
+  request: IncomingMessage,
+  secret: string,
+): Promise<TokenPrincipal> {
+  const principal = await web.sessions.find(secret);
+  if (principal === undefined) {
+    throw new ProblemError('unauthenticated', 'you are signed out; sign in again');
+  }
+  const changes = request.method !== 'GET' && request.method !== 'HEAD';
+  const given = request.headers[CSRF_HEADER];
+  if (changes && (typeof given !== 'string' || !web.isCsrfToken(secret, given))) {
+    throw new ProblemError(
+      'forbidden',
+      `expected the header ${CSRF_HEADER} of this session; load the page again`,
+    );
+  }
+  return principal;
 }

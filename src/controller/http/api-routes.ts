@@ -6,10 +6,11 @@ import { ProblemError } from '../../protocol/problem.ts';
 import { requireRole } from './access.ts';
 import { hasBody, readJson } from './body.ts';
 import { STREAM_ROUTES, type Call, type StreamRouteId } from './call.ts';
-import { receiveSource, sendArtifact } from './file-routes.ts';
+import { receiveSource, sendArtifact, sendRecording } from './file-routes.ts';
 import type { Serving } from './serving.ts';
 import { sendJson } from './respond.ts';
 import { sendEvents } from './streams/events.ts';
+import { sendLive } from './streams/live.ts';
 import { sendJobLog } from './streams/job-log.ts';
 import { parseWith } from './validate.ts';
 
@@ -33,6 +34,9 @@ export function mountApi(app: FastifyInstance, serving: Serving): void {
       url: API_PREFIX + route.path.replaceAll(/\{(\w+)\}/g, ':$1'),
       handler: serving.watched(route.id, streams, async (request, reply) => {
         const call = await callOf(serving, route, request, reply);
+        if (route.method !== 'GET' && route.unaudited !== true) {
+          reply.raw.once('close', () => recordDeed(serving, route, call, request, reply));
+        }
         if (isStream(route.id)) return answerStream(serving, route.id, call, reply);
         // The table ties each handler to the schemas its call was parsed with.
         const handle = serving.options.handlers[route.id] as unknown as (
@@ -81,6 +85,30 @@ async function bodyOf(
   return parseWith(route.body ?? NO_BODY, await readJson(request.raw, limits), 'body');
 }
 
+const DETAIL_LENGTH = 2_000;
+
+/** Who did what is known also when it failed, and when they did not wait for the answer. */
+function recordDeed(
+  { options }: Serving,
+  route: Route,
+  { principal, params, query, body }: AnyCall,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  const asked = { ...(query as object), ...(route.secret === true ? {} : (body as object)) };
+  const detail = Object.keys(asked).length === 0 ? undefined : JSON.stringify(asked);
+  const named = (body as { name?: unknown } | undefined)?.name;
+  const target = Object.values(params).join(' ') || (typeof named === 'string' ? named : '');
+  const deed = {
+    ...{ who: principal.name, role: principal.role, action: route.id, target },
+    detail: detail?.slice(0, DETAIL_LENGTH),
+    ...{ status: reply.raw.statusCode, address: request.ip },
+  };
+  options.web.audit(deed).catch((error: unknown) => {
+    options.log.log('error', 'what somebody did was not recorded', { ...deed, error });
+  });
+}
+
 function idempotencyKeyOf(request: FastifyRequest): string | undefined {
   const key = request.headers['idempotency-key'];
   if (key === undefined) return undefined;
@@ -114,6 +142,10 @@ function answerStream(
       const query = call.query as QueryOutput<'events'>;
       return sendEvents(reply, options.events, limits, query, call.signal);
     }
+    case 'live':
+      return sendLive(reply, options.live, limits, call.signal);
+    case 'consoleRecording':
+      return sendRecording(reply, options, limits, params['id'] ?? '');
     case 'getArtifact': {
       const { path } = call.query as QueryOutput<'getArtifact'>;
       return sendArtifact(reply, options, limits, { jobId: params['id'] ?? '', path });

@@ -24,7 +24,14 @@ export interface Call<Id extends RouteId> {
 }
 
 /** Operations that the HTTP layer carries out itself, over its ports. */
-export const STREAM_ROUTES = ['jobLog', 'events', 'getArtifact', 'putSource'] as const;
+export const STREAM_ROUTES = [
+  'jobLog',
+  'events',
+  'live',
+  'consoleRecording',
+  'getArtifact',
+  'putSource',
+] as const;
 export type StreamRouteId = (typeof STREAM_ROUTES)[number];
 
 type Answer<Id extends RouteId> = ResponseOf<Id> extends undefined ? void : ResponseOf<Id>;

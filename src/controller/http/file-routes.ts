@@ -4,6 +4,7 @@ import { readBody } from './body.ts';
 import type { ServerLimits, ServerOptions } from './ports.ts';
 import { sendJson } from './respond.ts';
 import { sendFile } from './streams/send-file.ts';
+import { sendStream } from './streams/stream-writer.ts';
 
 /** Sends an artifact of the job's last hand-over, or 304 when the client has it. */
 export async function sendArtifact(
@@ -24,6 +25,23 @@ export async function sendArtifact(
   if (file === undefined) throw new ProblemError('not_found', missing);
   const headers = { etag, 'content-disposition': attachment(path) };
   await sendFile(reply, file, headers, limits.stallMs);
+}
+
+/** Sends what a shell showed. */
+export async function sendRecording(
+  reply: FastifyReply,
+  { consoles }: Pick<ServerOptions, 'consoles'>,
+  limits: ServerLimits,
+  id: string,
+): Promise<void> {
+  const lines = await consoles.recording(id);
+  const headers = {
+    'content-type': 'application/x-asciicast',
+    'content-disposition': attachment(`${id}.cast`),
+  };
+  await sendStream(reply, headers, limits.stallMs, async (writer) => {
+    for await (const line of lines) await writer.write(line);
+  });
 }
 
 /** Takes in a source. One that is there is not stored again, whatever is sent. */

@@ -4,12 +4,14 @@ import type { Registry } from 'prom-client';
 import type { WebSocket } from 'ws';
 import type { z } from 'zod';
 import type { JobState } from '../../domain/job.ts';
+import type { ConsoleQuery } from '../../protocol/console.ts';
 import type { Logger } from '../../platform/logger.ts';
-import type { Artifact, EventView } from '../../protocol/api/resources.ts';
+import type { Artifact, EventView, Role } from '../../protocol/api/resources.ts';
 import type { joinRequestSchema, joinResponseSchema } from '../../protocol/join.ts';
 import type { Principal } from '../auth.ts';
 import type { ArtifactFiles, LogFiles, SourceFiles } from '../files/file-stores.ts';
-import type { Handlers, HostPrincipal } from './call.ts';
+import type { Handlers, HostPrincipal, TokenPrincipal } from './call.ts';
+import type { CookieJar } from './web/cookies.ts';
 
 /** What the routes that stream need to know of jobs. */
 export interface JobsPort {
@@ -55,6 +57,69 @@ export interface AgentsPort {
   sourceOf(jobId: string): Promise<string | undefined>;
 }
 
+/** Somebody did something, or tried to. */
+export interface Deed {
+  readonly who: string;
+  readonly role: Role;
+  /** Id of the operation, `signIn` or `shell`. */
+  readonly action: string;
+  readonly target: string;
+  readonly detail: string | undefined;
+  /** HTTP status of the answer. */
+  readonly status: number;
+  readonly address: string;
+}
+
+/** What the page and those who are signed in to it need. */
+export interface WebPort {
+  /** The page as it was built; undefined: it was not. */
+  readonly dir: string | undefined;
+  readonly fleet: string;
+  readonly cookies: CookieJar;
+  readonly sessions: {
+    openWithToken(token: string): Promise<{ readonly secret: string } | undefined>;
+    openFor(person: { readonly name: string; readonly role: Role }): Promise<{ secret: string }>;
+    find(secret: string): Promise<TokenPrincipal | undefined>;
+    close(secret: string): Promise<void>;
+  };
+  /** How long a session lasts at most. */
+  readonly sessionMs: number;
+  csrfTokenOf(secret: string): string;
+  isCsrfToken(secret: string, given: string): boolean;
+  readonly openId:
+    | {
+        readonly issuer: string;
+        begin(returnTo: string): Promise<{ location: string; state: string }>;
+        end(
+          query: URLSearchParams,
+          state: string | undefined,
+        ): Promise<{ name: string; role: Role; returnTo: string }>;
+      }
+    | undefined;
+  /** Records what somebody did. */
+  audit(deed: Deed): Promise<void>;
+}
+
+/** Ways into workers. */
+export interface ConsolesPort {
+  /** Throws ProblemError when there is no such way in. */
+  check(workerId: string, query: Pick<ConsoleQuery, 'kind'>): Promise<unknown>;
+  /** Takes over the socket of a page. */
+  open(page: WebSocket, request: ConsoleQuery & { workerId: string; who: string }): Promise<void>;
+  /** Whether this host's agent is waited for. */
+  awaits(id: string, hostId: string): boolean;
+  /** Takes over the socket of an agent. */
+  attach(id: string, agent: WebSocket): void;
+  /** What a shell showed, as an asciicast. Throws ProblemError `not_found`. */
+  recording(id: string): Promise<AsyncIterable<string>>;
+}
+
+/** The fleet as the page shows it. */
+export interface LivePort {
+  /** Calls `listener` with the text of each event, first of all there is; returns the way to stop. */
+  subscribe(listener: (event: string) => void): Promise<() => void>;
+}
+
 export interface ServerLimits {
   /** Largest JSON body, bytes. */
   readonly jsonBytes: number;
@@ -92,6 +157,9 @@ export interface ServerOptions {
   readonly jobs: JobsPort;
   readonly events: EventsPort;
   readonly agents: AgentsPort;
+  readonly web: WebPort;
+  readonly live: LivePort;
+  readonly consoles: ConsolesPort;
   /** Takes in what a CI system delivers. Throws ProblemError. */
   receiveWebhook(
     integration: string,

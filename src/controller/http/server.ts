@@ -5,12 +5,14 @@ import { ProblemError } from '../../protocol/problem.ts';
 import { hasCode } from '../files/file-errors.ts';
 import { mountAgentData } from './agent/data-routes.ts';
 import { mountAgentImages } from './agent/image-routes.ts';
-import { AgentUpgrades } from './agent/upgrade.ts';
 import { mountApi } from './api-routes.ts';
 import type { ServerLimits, ServerOptions } from './ports.ts';
 import { COMMON_HEADERS, rawProblem } from './respond.ts';
 import { mountService } from './service-routes.ts';
 import { Serving } from './serving.ts';
+import { Upgrades } from './upgrades.ts';
+import { mountPage } from './web/page-routes.ts';
+import { mountSignIn } from './web/session-routes.ts';
 import { mountWebhooks } from './webhook-routes.ts';
 
 export type { Handlers } from './call.ts';
@@ -32,16 +34,19 @@ export interface ControllerServer {
 export function createServer(options: ServerOptions): ControllerServer {
   const serving = new Serving(options);
   const app = makeApp(serving);
-  const upgrades = new AgentUpgrades(serving, app.server);
+  const upgrades = new Upgrades(serving, app.server);
   mountApi(app, serving);
   mountAgentData(app, serving);
   mountAgentImages(app, serving);
   mountWebhooks(app, serving);
   mountService(app, serving);
+  mountSignIn(app, serving);
+  const page = mountPage(app, serving);
   let url: string | undefined;
   let closed: Promise<void> | undefined;
   return {
     async listen(host, port) {
+      await page;
       await app.listen({ host, port });
       url = urlOf(app);
     },
@@ -110,11 +115,7 @@ function urlOf(app: FastifyInstance): string {
   return `http://${host}:${address.port}`;
 }
 
-async function close(
-  app: FastifyInstance,
-  serving: Serving,
-  upgrades: AgentUpgrades,
-): Promise<void> {
+async function close(app: FastifyInstance, serving: Serving, upgrades: Upgrades): Promise<void> {
   serving.lifecycle.stop();
   const ending = Promise.all([app.close(), upgrades.close(serving.limits.graceMs)]);
   const cut = setTimeout(() => app.server.closeAllConnections(), serving.limits.graceMs);

@@ -58,7 +58,10 @@ async function assign({ tx, now, event, host }: Changes, jobId: string, workerId
   const owner = await findHost(tx, worker.host_id);
   if (owner?.state !== 'active') return;
   await giveJob(tx, { id: workerId, jobId, now });
-  await assignJob(tx, { id: jobId, workerId, hostName: owner.name, now });
+  await assignJob(tx, {
+    ...{ id: jobId, workerId, hostName: owner.name, pool: worker.pool, now },
+    warm: (worker.ready_at ?? now) <= job.submitted_at,
+  });
   // Only once: a job that is given again was no more demand.
   if (job.epoch === 0) await noteDemand(tx, worker.pool, Math.floor(job.submitted_at / SLOT_MS));
   await event('job', jobId, 'assigned');

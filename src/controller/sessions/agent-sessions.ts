@@ -22,7 +22,7 @@ import { hostSource, LeakTeller } from '../leaks.ts';
 import { endTask } from '../host-tasks.ts';
 import type { Secrets } from '../secrets.ts';
 import { DISK_LOW_BYTES } from '../../domain/host.ts';
-import { desiredImages, desiredTask, desiredWorkers } from './desired.ts';
+import { desiredConsoles, desiredImages, desiredTask, desiredWorkers } from './desired.ts';
 import { observe } from './observe.ts';
 
 /** An agent says something at least this often. */
@@ -217,9 +217,11 @@ class AgentSession {
       const workers = await desiredWorkers(this.#context, this.#parts.secrets, this.#host.id);
       const images = await desiredImages(this.#context, this.#host.id);
       const task = await desiredTask(this.#context, this.#host.id);
+      const consoles = await desiredConsoles(this.#context, this.#host.id);
       await this.#send({
         ...{ type: 'desired', workers, images },
         ...(task === undefined ? {} : { task }),
+        ...(consoles.length === 0 ? {} : { consoles }),
       });
     }
   }

@@ -1,3 +1,5 @@
+import { openConsoles } from '../../db/queries/consoles.ts';
+import type { DesiredConsole } from '../../domain/console.ts';
 import type { HostFacts } from '../../domain/host.ts';
 import type { HostTask } from '../../domain/host-task.ts';
 import { ownedPrefix } from '../../domain/ids.ts';
@@ -61,6 +63,16 @@ export async function desiredTask({ db }: Context, hostId: string): Promise<Host
   if (task?.given !== true) return undefined;
   const { id, kind, value } = task;
   return { id, kind, ...(value === undefined ? {} : { value }) };
+}
+
+/** Ways into workers that people wait for on a host, as its agent is told. */
+export async function desiredConsoles(
+  { db, fleet }: Context,
+  hostId: string,
+): Promise<DesiredConsole[]> {
+  return (await openConsoles(db, hostId)).map(({ id, kind, worker_id: workerId, cols, lines }) => ({
+    ...{ id, kind, worker: workerName(fleet, workerId), cols, lines },
+  }));
 }
 
 /** The owned name of all that exists of a worker outside the database. */

@@ -11,6 +11,7 @@ import { findHost } from '../../db/queries/hosts.ts';
 import { findJob, startJob } from '../../db/queries/jobs.ts';
 import {
   findWorker,
+  keepWorker,
   liveWorkersOfHost,
   renewWorker,
   setWorkerGoal,
@@ -107,10 +108,15 @@ async function observeJob(
     await endJob(changes, job, seen.result);
     await tallyJob(changes, row, seen.result.outcome);
     changes.host(row.host_id);
-    if (row.goal === 'run' && servesAgain(specOf(row), row.epoch, seen.result.outcome)) {
+    const again = job.keep_ms === null;
+    if (again && row.goal === 'run' && servesAgain(specOf(row), row.epoch, seen.result.outcome)) {
       await renewWorker(changes.tx, { id: row.id, epoch: row.epoch + 1, now: changes.now });
       await changes.event('worker', row.id, 'requested', 'for another job');
       return 'renewed';
+    }
+    if (row.goal === 'run' && job.keep_ms !== null) {
+      await keepWorker(changes.tx, row.id, changes.now + job.keep_ms);
+      return;
     }
     await setWorkerGoal(changes.tx, {
       ...row,

@@ -11,6 +11,7 @@ import { leaks } from './010-leaks.ts';
 import { hostRollouts } from './011-host-rollouts.ts';
 import { logPieces } from './012-log-pieces.ts';
 import { lostHosts } from './013-lost-hosts.ts';
+import { dashboard } from './014-dashboard.ts';
 import type { Migration } from './migration.ts';
 
 export const MIGRATIONS: readonly Migration[] = [
@@ -27,4 +28,5 @@ export const MIGRATIONS: readonly Migration[] = [
   hostRollouts,
   logPieces,
   lostHosts,
+  dashboard,
 ];

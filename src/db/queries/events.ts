@@ -23,6 +23,12 @@ export function eventsAfter(db: Queryable, after: number, limit: number): Promis
   return db.all('SELECT * FROM events WHERE seq > $1 ORDER BY seq LIMIT $2', [after, limit]);
 }
 
+/** What happened to some jobs and workers, in order. */
+export function eventsOf(db: Queryable, subjects: readonly string[]): Promise<EventRow[]> {
+  const places = subjects.map((_, index) => `$${index + 1}`).join(', ');
+  return db.all(`SELECT * FROM events WHERE subject IN (${places}) ORDER BY seq`, subjects);
+}
+
 export async function latestEventSeq(db: Queryable): Promise<number> {
   const row = await db.get<{ seq: number | null }>('SELECT MAX(seq) AS seq FROM events');
   return Number(row?.seq ?? 0);

@@ -39,6 +39,12 @@ export interface JobRow {
   /** Name of the integration whose runner it is, and JSON of that runner's class. */
   readonly integration: string | null;
   readonly runner_class: string | null;
+  /** 1: the worker that it was given to was ready when it was submitted; null: it has had none. */
+  readonly warm: number | null;
+  /** Pool of that worker. */
+  readonly ran_in: string | null;
+  /** How long its worker stays when it has ended, ms; null: it goes at once. */
+  readonly keep_ms: number | null;
 }
 
 export function payloadOf(row: Pick<JobRow, 'payload'>): Payload {
@@ -109,20 +115,54 @@ export function findJobByKey(db: Queryable, key: string): Promise<JobRow | undef
   return db.get('SELECT * FROM jobs WHERE idempotency_key = $1', [key]);
 }
 
+/** Left out: any. */
+export interface JobFilter {
+  readonly state?: string | undefined;
+  readonly outcome?: string | undefined;
+  /** That it ran in, or has to. */
+  readonly pool?: string | undefined;
+  readonly host?: string | undefined;
+  /** Only those that build specs. */
+  readonly builds?: boolean | undefined;
+  /** Part of its title or its id. */
+  readonly search?: string | undefined;
+  /** Only jobs older than this one. */
+  readonly before?: string | undefined;
+}
+
+function escapeLike(text: string): string {
+  return text.replaceAll(/[!%_]/g, (sign) => `!${sign}`);
+}
+
 /** Newest first. Ids sort by age, so the id is the cursor. */
-export function listJobs(
-  db: Queryable,
-  filter: { state: string | undefined; pool: string | undefined; before: string | undefined },
-  limit: number,
-): Promise<JobRow[]> {
+export function listJobs(db: Queryable, filter: JobFilter, limit: number): Promise<JobRow[]> {
+  const { state, outcome, pool, host, builds = false, search, before } = filter;
+  const like = search === undefined ? undefined : `%${escapeLike(search.toLowerCase())}%`;
   return db.all(
     `SELECT * FROM jobs
      WHERE (CAST($1 AS TEXT) IS NULL OR state = $1)
-       AND (CAST($2 AS TEXT) IS NULL OR pool = $2)
+       AND (CAST($2 AS TEXT) IS NULL OR COALESCE(ran_in, pool) = $2)
        AND (CAST($3 AS TEXT) IS NULL OR id < $3)
+       AND (CAST($5 AS TEXT) IS NULL OR outcome = $5)
+       AND (CAST($6 AS TEXT) IS NULL OR host_name = $6)
+       AND (CAST($7 AS TEXT) IS NULL OR LOWER(COALESCE(title, '') || ' ' || id)
+         LIKE $7 ESCAPE '!')
+       AND (CAST($8 AS INTEGER) = 0 OR build IS NOT NULL)
      ORDER BY id DESC LIMIT $4`,
-    [filter.state, filter.pool, filter.before, limit],
+    [state, pool, before, limit, outcome, host, like, builds ? 1 : 0],
   );
+}
+
+/** Those that are not finished, oldest first. */
+export function openJobRows(db: Queryable, limit: number): Promise<JobRow[]> {
+  return db.all("SELECT * FROM jobs WHERE state <> 'finished' ORDER BY id LIMIT $1", [limit]);
+}
+
+/** Those that finished last. */
+export function recentlyFinished(db: Queryable, limit: number): Promise<JobRow[]> {
+  return db.all("SELECT * FROM jobs WHERE state = 'finished' ORDER BY finished_at DESC LIMIT $1", [
+    limit,
+  ]);
 }
 
 /** What the scheduler looks at of a job that is not finished. */
@@ -177,13 +217,20 @@ export async function setPayload(db: Queryable, id: string, payload: Payload): P
 /** Queued to assigned, under the next epoch. Returns false when the job is not queued any more. */
 export async function assignJob(
   db: Queryable,
-  job: { id: string; workerId: string; hostName: string; now: number },
+  job: {
+    id: string;
+    workerId: string;
+    hostName: string;
+    pool: string;
+    warm: boolean;
+    now: number;
+  },
 ): Promise<boolean> {
   const changed = await db.run(
     `UPDATE jobs SET state = 'assigned', epoch = epoch + 1, worker_id = $2, host_name = $3,
-       assigned_at = $4, log_bytes = 0, reason = NULL
+       assigned_at = $4, log_bytes = 0, reason = NULL, ran_in = $5, warm = $6
      WHERE id = $1 AND state = 'queued'`,
-    [job.id, job.workerId, job.hostName, job.now],
+    [job.id, job.workerId, job.hostName, job.now, job.pool, job.warm ? 1 : 0],
   );
   return changed === 1;
 }
@@ -232,6 +279,11 @@ export async function finishJob(
     [job.id, job.outcome, job.exitCode, job.reason, job.startedAt, job.finishedAt, job.logBytes],
   );
   return changed === 1;
+}
+
+/** How long its worker is to stay once it has ended; null: not at all. */
+export async function setKeep(db: Queryable, id: string, ms: number | null): Promise<void> {
+  await db.run('UPDATE jobs SET keep_ms = $2 WHERE id = $1', [id, ms]);
 }
 
 export async function requestCancel(db: Queryable, id: string): Promise<void> {

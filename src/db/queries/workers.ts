@@ -15,6 +15,8 @@ export interface WorkerRow {
   readonly created_at: number;
   readonly ready_at: number | null;
   readonly updated_at: number;
+  /** Its job has ended, and it stays until then for people to look at; null: it is not kept. */
+  readonly kept_until: number | null;
 }
 
 export function specOf(row: Pick<WorkerRow, 'spec'>): WorkerSpec {
@@ -132,6 +134,16 @@ export async function setWorkerState(
      WHERE id = $1`,
     [worker.id, worker.state, worker.reason, worker.now],
   );
+}
+
+/** Keeps a worker whose job has ended, until a time; null: no longer. */
+export async function keepWorker(db: Queryable, id: string, until: number | null): Promise<void> {
+  await db.run('UPDATE workers SET kept_until = $2 WHERE id = $1', [id, until]);
+}
+
+/** Those whose time is over, or whose host is to be empty. */
+export function keptWorkers(db: Queryable): Promise<WorkerRow[]> {
+  return db.all("SELECT * FROM workers WHERE kept_until IS NOT NULL AND goal <> 'destroyed'");
 }
 
 /** It waits for another job: its next epoch begins. */

@@ -131,6 +131,11 @@ export interface SandboxCommand {
   readonly env: Readonly<Record<string, string>>;
   /** It exists. Relative to the home directory; with `RootFiles` absolute. */
   readonly workDir: string;
+  /**
+   * The terminal that it is launched in is its own, so that job control and interrupts work. Only
+   * for one that nobody else reads from.
+   */
+  readonly terminal?: boolean;
 }
 
 /** What to hand to `child_process.spawn`; stderr is already joined to stdout, in order. */

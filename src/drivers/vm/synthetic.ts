@@ -65,6 +65,7 @@ export function syntheticDriver(options: SyntheticOptions): VmDriverEntry {
   return {
     name: report.name,
     rank: report.rank,
+    consoles: [],
     probe: async () => report,
     open: () => new SyntheticVms(world),
   };

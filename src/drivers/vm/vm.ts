@@ -1,3 +1,4 @@
+import type { ConsoleKind } from '../../domain/console.ts';
 import type { DriverReport } from '../../domain/host.ts';
 import type { ImageRef, Limits } from '../../domain/worker.ts';
 import type { SshAccess } from '../../platform/ssh/access.ts';
@@ -40,6 +41,8 @@ export interface VmDriver {
    * are pretended. Throws `VmError`.
    */
   access(name: string): Promise<SshAccess | undefined>;
+  /** For those whose VMs show their screens: the socket of one that runs, where RFB (VNC) is spoken. */
+  screen?(name: string): Promise<string>;
   /**
    * Runs one command to its end in a VM that runs. Output arrives in order; `onOutput` is awaited
    * (back-pressure).
@@ -143,6 +146,8 @@ export class VmError extends Error {
 export interface VmDriverEntry {
   readonly name: string;
   readonly rank: number;
+  /** How people can look into its VMs that run. */
+  readonly consoles: readonly ConsoleKind[];
   probe(): Promise<DriverReport>;
   /** `dir`: a directory of the driver's own on the host. */
   open(dir: string): VmDriver;

@@ -15,7 +15,11 @@ const SILENT_SECONDS = 15;
 const SILENCES = 4;
 
 /** Arguments of OpenSSH's client: nothing of the user's own configuration counts, nothing is asked. */
-export function sshArguments(access: SshAccess, command: string): string[] {
+export function sshArguments(
+  access: SshAccess,
+  command: string,
+  { terminal = false } = {},
+): string[] {
   const options = {
     BatchMode: 'yes',
     IdentitiesOnly: 'yes',
@@ -30,7 +34,7 @@ export function sshArguments(access: SshAccess, command: string): string[] {
     LogLevel: 'ERROR',
     EscapeChar: 'none',
     ForwardAgent: 'no',
-    RequestTTY: 'no',
+    RequestTTY: terminal ? 'force' : 'no',
     UpdateHostKeys: 'no',
   };
   return [

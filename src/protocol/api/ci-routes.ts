@@ -34,6 +34,7 @@ export const CI_ROUTES = {
     path: '/ci/explain',
     summary: 'Say which pool a job of a CI system would go to, and why',
     role: 'viewer',
+    unaudited: true,
     body: ciQuestionSchema,
     status: 200,
     response: page(ciExplanationSchema),

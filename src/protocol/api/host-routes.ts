@@ -53,6 +53,16 @@ export const HOST_ROUTES = {
     status: 200,
     response: hostSchema,
   },
+  quarantineHost: {
+    id: 'quarantineHost',
+    method: 'POST',
+    path: '/hosts/{name}/quarantine',
+    summary: 'Leave a host alone until somebody resumes it: running jobs end, nothing new starts',
+    role: 'operator',
+    body: z.strictObject({ reason: z.string().min(1).max(512).default('by hand') }),
+    status: 200,
+    response: hostSchema,
+  },
   listHostRollouts: {
     id: 'listHostRollouts',
     method: 'GET',

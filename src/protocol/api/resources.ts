@@ -1,6 +1,7 @@
 import { whyNoWindow } from '../../domain/window.ts';
 import { ROLLOUT_STATES } from '../../domain/rollout.ts';
 import { z } from 'zod';
+import { CONSOLES } from '../../domain/console.ts';
 import { JOB_OUTCOMES, JOB_STATES } from '../../domain/job.ts';
 import { WORKER_STATES } from '../../domain/worker.ts';
 import type { BuildOrder } from '../../domain/build.ts';
@@ -85,6 +86,14 @@ export const jobSchema = z
     wantedHost: z.string().optional(),
     retries: z.int(),
     timeoutMs: z.int(),
+    /** It builds a spec, whose steps its log tells of. */
+    isBuild: z.boolean(),
+    /** Integration whose runner it is. */
+    integration: z.string().optional(),
+    /** Pool of the worker that it was given to. */
+    ranIn: z.string().optional(),
+    /** That worker was ready when it was submitted. */
+    warm: z.boolean().optional(),
     /** Hand-overs to a worker so far. */
     epoch: z.int(),
     cancelRequested: z.boolean(),
@@ -113,6 +122,10 @@ export const workerSchema = z
     image: z.string(),
     jobId: z.string().optional(),
     reason: z.string().optional(),
+    /** Its job has ended, and it stays until then for people to look at. */
+    keptUntil: z.number().optional(),
+    /** Ways into it now. */
+    consoles: z.array(z.enum(CONSOLES)),
     createdAt: z.number(),
     readyAt: z.number().optional(),
     updatedAt: z.number(),

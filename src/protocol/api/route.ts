@@ -29,6 +29,10 @@ export interface Route {
   readonly problems?: readonly ProblemCode[];
   /** Takes an `Idempotency-Key` header. */
   readonly idempotent?: boolean;
+  /** It is not recorded who calls it: it changes nothing that is not told elsewhere. */
+  readonly unaudited?: boolean;
+  /** What its body says is not for the audit log. */
+  readonly secret?: boolean;
 }
 
 /** Roles from least to most; each may do what those before it may. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { JOB_STATES } from '../../domain/job.ts';
+import { JOB_OUTCOMES, JOB_STATES } from '../../domain/job.ts';
 import { CI_ROUTES } from './ci-routes.ts';
+import { HISTORY_ROUTES } from './history-routes.ts';
 import { HOST_ROUTES } from './host-routes.ts';
 import { page, pageQuery } from './page.ts';
 import { digestSchema, envNameSchema, nameSchema } from '../values.ts';
@@ -52,6 +53,7 @@ export const ROUTES = {
     description:
       'Send an Idempotency-Key header: the same key with the same body gives the same job for 24 hours.',
     role: 'submitter',
+    unaudited: true,
     body: jobRequestSchema,
     status: 201,
     response: jobSchema,
@@ -67,7 +69,13 @@ export const ROUTES = {
     query: z.strictObject({
       ...pageQuery,
       state: z.enum(JOB_STATES).optional(),
+      outcome: z.enum(JOB_OUTCOMES).optional(),
       pool: nameSchema.optional(),
+      host: nameSchema.optional(),
+      /** Only those that build specs. */
+      builds: flag,
+      /** Part of the title or the id. */
+      search: z.string().max(256).optional(),
     }),
     status: 200,
     response: page(jobSchema),
@@ -144,6 +152,7 @@ export const ROUTES = {
     path: '/sources/{digest}',
     summary: 'Upload a source: a gzipped tar, known by the SHA-256 of its bytes',
     role: 'submitter',
+    unaudited: true,
     body: 'binary',
     status: 201,
     response: z.object({ digest: digestSchema, size: z.number() }),
@@ -160,6 +169,7 @@ export const ROUTES = {
     response: page(workerSchema),
   },
   ...HOST_ROUTES,
+  ...HISTORY_ROUTES,
   listPools: {
     id: 'listPools',
     method: 'GET',
@@ -228,6 +238,7 @@ export const ROUTES = {
     path: '/secrets/{name}',
     summary: 'Set a secret; it can be used by jobs, never read',
     role: 'admin',
+    secret: true,
     body: z.strictObject({ value: z.string().min(1).max(65_536) }),
     status: 204,
   },

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { dashboardConfigSchema, pricesConfigSchema } from './dashboard.ts';
 import {
   alertConfigSchema,
   maintenanceConfigSchema,
@@ -200,6 +201,8 @@ export const configSchema = z.strictObject({
     .array(alertConfigSchema)
     .default([])
     .describe('Who is told of hosts and roll-outs that need a look'),
+  dashboard: dashboardConfigSchema.prefault({}).describe('The web page, and how people sign in'),
+  prices: pricesConfigSchema.exactOptional().describe('What hosts cost, for the dashboard'),
   integrations: z
     .array(integrationSchema)
     .default([])

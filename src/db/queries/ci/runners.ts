@@ -233,3 +233,16 @@ export function runnerJobsOfAll(db: Queryable): Promise<{ id: string; integratio
     "SELECT id, integration FROM jobs WHERE integration IS NOT NULL AND state <> 'finished'",
   );
 }
+
+/** The CI system's job that one of our jobs runs as its runner, as far as it is known. */
+export function ciJobOfJob(
+  db: Queryable,
+  jobId: string,
+): Promise<{ title: string; url: string | null } | undefined> {
+  return db.get(
+    `SELECT c.title, c.url FROM ci_runners r
+     JOIN ci_jobs c ON c.integration = r.integration AND c.runner = r.name
+     WHERE r.job_id = $1 ORDER BY r.epoch DESC, c.first_seen_at DESC LIMIT 1`,
+    [jobId],
+  );
+}

@@ -174,7 +174,7 @@ class BubblewrapSandbox implements Sandbox {
     const mounts = await this.#homeMounts(spec, files);
     const view = [
       '--unshare-user',
-      ...namespaces(spec),
+      ...namespaces(spec, command),
       ...(await (this.#systemView ??= systemView(this.#asRoot))),
       ...(await homeView(spec, files, mounts)),
       ...['--chdir', join(HOME, command.workDir)],
@@ -195,7 +195,7 @@ class BubblewrapSandbox implements Sandbox {
     const allIds = this.#asRoot && uid === 0;
     const view = [
       ...(allIds ? [] : ['--unshare-user', '--uid', String(uid), '--gid', String(gid)]),
-      ...namespaces(spec),
+      ...namespaces(spec, command),
       ...rootView(files, mounts),
       ...['--cap-drop', 'ALL'],
       ...(uid === 0 ? ROOT_CAPABILITIES.flatMap((name) => ['--cap-add', name]) : []),

@@ -29,10 +29,12 @@ export function shownWithHome(spec: SandboxSpec, files: HomeFiles): Shown[] {
 }
 
 /** Namespaces that every command gets. */
-export function namespaces(spec: SandboxSpec): string[] {
+export function namespaces(spec: SandboxSpec, { terminal = false } = {}): string[] {
   const args = ['--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try'];
   if (spec.network === 'none') args.push('--unshare-net');
-  return [...args, '--die-with-parent', '--new-session', '--hostname', 'worker'];
+  // In a session of its own it cannot say anything to the terminal of whoever started it.
+  if (!terminal) args.push('--new-session');
+  return [...args, '--die-with-parent', '--hostname', 'worker'];
 }
 
 /** The host's system and tools, read-only, over which `homeView` goes. */

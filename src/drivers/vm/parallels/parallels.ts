@@ -57,6 +57,7 @@ export function parallelsDriver({ timeouts }: ParallelsOptions = {}): VmDriverEn
   return {
     name: 'parallels',
     rank: RANK,
+    consoles: ['shell'],
     probe: () =>
       reportOf(
         { name: 'parallels', rank: RANK, tool: 'prlctl' },

@@ -5,14 +5,12 @@ import type { VmFiles, VmSettings } from './vm-files.ts';
 
 export interface Machine {
   readonly settings: VmSettings;
-  readonly files: Pick<VmFiles, 'disk' | 'pid' | 'qmp'>;
+  readonly files: Pick<VmFiles, 'disk' | 'pid' | 'qmp' | 'vnc'>;
   /** The key that is to let in, as a line of `authorized_keys`. */
   readonly publicKey: string;
   readonly accelerator: Accelerator;
   /** What QEMU's own process may not do can be taken from it. */
   readonly seccomp: boolean;
-  /** Path of a socket for a person's VNC viewer; absent: no screen. */
-  readonly screen?: string;
 }
 
 /** Name of the port that leads to the guest's SSH. */
@@ -23,19 +21,19 @@ const ARM_FIRMWARE = 'edk2-aarch64-code.fd';
 const CONSOLE_BYTES = 2 ** 14;
 
 /**
- * QEMU's arguments for one VM: nothing but a disk, a network card behind QEMU's own address
+ * QEMU's arguments for one VM: nothing but a disk, a screen with keyboard and mouse, a network card behind QEMU's own address
  * translation, a console and a source of randomness. The host's loopback device has the port that
  * leads to the guest's SSH; QEMU takes a free one. Guests with systemd take the key and the host name
  * as credentials (systemd.system-credentials(7)); others read the same strings from SMBIOS.
  */
 export function qemuArguments(machine: Machine): string[] {
-  const { settings, files, publicKey, accelerator, seccomp, screen } = machine;
+  const { settings, files, publicKey, accelerator, seccomp } = machine;
   const { identity } = settings;
   const forward = `hostfwd=tcp:127.0.0.1:0-:${GUEST_SSH_PORT}`;
   const key = Buffer.from(publicKey).toString('base64');
   return [
     ...['-name', `guest=${escaped(settings.name)}`, '-nodefaults', '-no-user-config'],
-    ...screenArguments(screen),
+    ...screenArguments(files.vnc),
     ...['-pidfile', files.pid],
     ...['-machine', machineType(settings.arch), '-accel', accelerator, '-cpu', 'max'],
     ...(settings.arch === 'arm64' && settings.kernel === undefined ? ['-bios', ARM_FIRMWARE] : []),
@@ -69,12 +67,12 @@ function volumeArguments({ name, path }: VmVolume, index: number): string[] {
   return ['-drive', drive, '-device', device];
 }
 
-function screenArguments(screen: string | undefined): string[] {
-  if (screen === undefined) return ['-display', 'none'];
+/** A screen for people who look into it, at a socket that only this user can open. */
+function screenArguments(socket: string): string[] {
   const devices = ['virtio-gpu-pci', 'qemu-xhci', 'usb-kbd', 'usb-tablet'];
   return [
     '-display',
-    `vnc=unix:${escaped(screen)}`,
+    `vnc=unix:${escaped(socket)}`,
     ...devices.flatMap((each) => ['-device', each]),
   ];
 }

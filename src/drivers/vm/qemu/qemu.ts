@@ -53,6 +53,7 @@ export function qemuDriver({ timeouts }: QemuOptions = {}): VmDriverEntry {
   return {
     name: 'qemu',
     rank: RANK,
+    consoles: ['shell', 'screen'],
     probe,
     open: (dir) => new QemuVms(dir, { ...RUNG_TIMEOUTS_MS, ...timeouts }),
   };
@@ -110,6 +111,12 @@ class QemuVms extends SshVms implements VmDriver {
     this.#timeouts = timeouts;
   }
 
+  async screen(name: string): Promise<string> {
+    const files = this.#files(name);
+    if ((await qemuIdentity(files)) !== undefined) return files.vnc;
+    throw new VmError('missing', `VM ${name} does not run`);
+  }
+
   /** QEMU's guests are none of the system's framework, which counts. */
   async foreignMacosGuests(): Promise<number> {
     return 0;
@@ -164,7 +171,9 @@ class QemuVms extends SshVms implements VmDriver {
     const settings = await this.#settings(name);
     if ((await stateOf(files)) === 'running') return;
     try {
-      if ((await qemuIdentity(files)) === undefined) await this.#start(settings, files);
+      if ((await qemuIdentity(files)) === undefined) {
+        await this.#start(settings, files);
+      }
       await this.#climb(settings, files, signal);
       await this.markBooted(name);
     } catch (error) {
@@ -222,7 +231,7 @@ class QemuVms extends SshVms implements VmDriver {
   async #show(name: string): Promise<VmScreen> {
     const files = this.#files(name);
     const settings = await this.#settings(name);
-    if ((await qemuIdentity(files)) === undefined) await this.#start(settings, files, files.vnc);
+    if ((await qemuIdentity(files)) === undefined) await this.#start(settings, files);
     return { mac: settings.identity.mac, where: `VNC at the socket ${files.vnc} of this host` };
   }
 
@@ -246,7 +255,7 @@ class QemuVms extends SshVms implements VmDriver {
     throw new VmError(full ? 'no_space' : 'tool_failed', `VM ${name} cannot be kept: ${why}`);
   }
 
-  async #start(settings: VmSettings, files: VmFiles, screen?: string): Promise<void> {
+  async #start(settings: VmSettings, files: VmFiles): Promise<void> {
     await makeOwnDir(socketsDir(this.#dir));
     for (const path of [files.qmp, files.vnc, files.pid, files.booted])
       await rm(path, { force: true });
@@ -255,7 +264,6 @@ class QemuVms extends SshVms implements VmDriver {
       ...{ settings, files, publicKey: publicKey.trim() },
       accelerator: await accelerator(),
       seccomp: process.platform === 'linux',
-      ...(screen === undefined ? {} : { screen }),
     });
     await startQemu(qemuProgram(settings.arch), args, files);
   }

@@ -62,6 +62,7 @@ export function tartDriver({ timeouts }: TartOptions = {}): VmDriverEntry {
   return {
     name: 'tart',
     rank: RANK,
+    consoles: ['shell'],
     probe: () =>
       reportOf(
         { name: 'tart', rank: RANK },

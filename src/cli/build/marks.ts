@@ -1,0 +1,55 @@
+import type { BuildEvent, BuildOutcome, StepPlace } from '../../builder/report.ts';
+import { logMark, type LogMark } from '../../protocol/log-marks.ts';
+
+/** Measuring what steps add may take as long as this; what is not measured by then is not told. */
+const MEASURE_MS = 5_000;
+const HEADING_LENGTH = 2_000;
+
+/** Says in a build's log what its steps are, for pages that draw them. */
+export class BuildMarks {
+  readonly #write: (text: string) => void | Promise<void>;
+  readonly #made = new Set<string>();
+
+  constructor(write: (text: string) => void | Promise<void>) {
+    this.#write = write;
+  }
+
+  event(event: BuildEvent): void | Promise<void> {
+    if (event.type === 'step') {
+      const heading = event.place.heading.slice(0, HEADING_LENGTH);
+      return this.#say({ type: 'step', ...stepOf(event.place), heading });
+    }
+    if (event.type !== 'done') return;
+    const { place, id, how, ms } = event;
+    this.#made.add(id);
+    return this.#say({ type: 'done', ...stepOf(place), id, how, ms: Math.round(ms) });
+  }
+
+  /** `bytesOf`: what a result adds; undefined: it is not known any more. */
+  async outcome(
+    outcome: BuildOutcome,
+    bytesOf: (id: string) => Promise<number> | undefined,
+  ): Promise<void> {
+    if (outcome.outcome === 'failed') {
+      await this.#say({ type: 'failed', ...stepOf(outcome.place) });
+    }
+    const until = performance.now() + MEASURE_MS;
+    for (const id of this.#made) {
+      if (performance.now() >= until) return;
+      const bytes = await bytesOf(id);
+      if (bytes !== undefined) await this.#say({ type: 'size', id, bytes });
+    }
+  }
+
+  #say(mark: LogMark): void | Promise<void> {
+    return this.#write(logMark(mark));
+  }
+}
+
+function stepOf({
+  build,
+  index,
+  of,
+}: StepPlace): Pick<LogMark & { type: 'step' }, 'build' | 'index' | 'of'> {
+  return { build: [...build], index, of };
+}

@@ -1,0 +1,96 @@
+import { findHost, type HostRow } from '../db/queries/hosts.ts';
+import { findJob, setKeep } from '../db/queries/jobs.ts';
+import {
+  findWorker,
+  keepWorker,
+  keptWorkers,
+  setWorkerGoal,
+  type WorkerRow,
+} from '../db/queries/workers.ts';
+import { ProblemError } from '../protocol/problem.ts';
+import { change, type Changes, type Context } from './context.ts';
+import type { Lease } from './leases.ts';
+
+const EVERY_MS = 5_000;
+
+/**
+ * Has a job's worker stay for `ms` once the job has ended, for people to look at; 0: not, or not any
+ * longer. Throws ProblemError `not_found`, and `conflict` when the worker is gone already.
+ */
+export async function keepJobsWorker(context: Context, jobId: string, ms: number): Promise<void> {
+  await change(context, async (changes) => {
+    const { tx, now, event } = changes;
+    const job = await findJob(tx, jobId);
+    if (job === undefined) throw new ProblemError('not_found', `there is no job ${jobId}`);
+    await setKeep(tx, jobId, ms === 0 ? null : ms);
+    await event('job', jobId, ms === 0 ? 'kept-no-more' : 'kept');
+    if (job.state !== 'finished') return;
+    const worker = await findWorker(tx, job.worker_id ?? '');
+    if (worker === undefined || worker.goal === 'destroyed' || worker.kept_until === null) {
+      throw new ProblemError(
+        'conflict',
+        `job ${jobId} has ended and its worker is gone; run it again and keep that worker while it runs`,
+      );
+    }
+    if (ms === 0) return letGo(changes, worker);
+    await keepWorker(tx, worker.id, now + ms);
+    await event('worker', worker.id, 'kept');
+  });
+}
+
+/** Lets go of kept workers whose time is over, and of those whose host has to be empty by now. */
+export class KeptWorkers {
+  readonly #context: Context;
+  readonly #lease: Lease;
+  readonly #stop: () => void;
+  #running: Promise<void> | undefined;
+
+  constructor(context: Context, lease: Lease) {
+    this.#context = lease.fence(context);
+    this.#lease = lease;
+    this.#stop = context.clock.every(EVERY_MS, () => {
+      this.#running ??= this.look()
+        .catch((error: unknown) => context.log.log('warn', 'kept workers not looked at', { error }))
+        .finally(() => {
+          this.#running = undefined;
+        });
+    });
+  }
+
+  async look(): Promise<void> {
+    if (!this.#lease.held) return;
+    const kept = await keptWorkers(this.#context.db);
+    const now = this.#context.clock.now();
+    for (const { id, host_id: hostId } of kept) {
+      const host = await findHost(this.#context.db, hostId);
+      await change(this.#context, async (changes) => {
+        const row = await findWorker(changes.tx, id);
+        if (row === undefined || row.kept_until === null) return;
+        if (row.kept_until <= now || mustBeEmpty(host, now)) await letGo(changes, row);
+      });
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#stop();
+    await this.#running;
+  }
+}
+
+/** People agreed to wait for what is kept, until the host's time for it is over. */
+function mustBeEmpty(host: HostRow | undefined, now: number): boolean {
+  if (host === undefined || host.state === 'quarantined') return true;
+  return host.drain_by !== null && host.drain_by <= now;
+}
+
+async function letGo({ tx, now, event, host }: Changes, row: WorkerRow): Promise<void> {
+  await keepWorker(tx, row.id, null);
+  await setWorkerGoal(tx, {
+    id: row.id,
+    goal: 'destroyed',
+    reason: 'it was kept long enough',
+    now,
+  });
+  await event('worker', row.id, 'released');
+  host(row.host_id);
+}

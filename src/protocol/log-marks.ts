@@ -1,0 +1,75 @@
+import { z } from 'zod';
+
+/**
+ * Marks say in a build's log what its steps are, for pages that draw them: JSON in an application
+ * program command (`ESC _ pomona; ... ESC \`, ECMA-48), which terminals do not show. Programs that
+ * print a log take them out.
+ */
+const BEGIN = '\x1b_pomona;';
+const END = '\x1b\\';
+
+const stepSchema = z.object({
+  /** Names of the nested builds that it is in, outermost first. */
+  build: z.array(z.string()),
+  /** From 1; the base is 0. */
+  index: z.int(),
+  of: z.int(),
+});
+
+export const logMarkSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('step'), ...stepSchema.shape, heading: z.string() }),
+  z.object({
+    type: z.literal('done'),
+    ...stepSchema.shape,
+    id: z.string(),
+    how: z.enum(['cached', 'made', 'shared']),
+    ms: z.number(),
+  }),
+  /** Told at the end: what each step adds. */
+  z.object({ type: z.literal('size'), id: z.string(), bytes: z.number() }),
+  z.object({ type: z.literal('failed'), ...stepSchema.shape }),
+]);
+export type LogMark = z.output<typeof logMarkSchema>;
+
+export function logMark(mark: LogMark): string {
+  // JSON has no control characters of its own.
+  return `${BEGIN}${JSON.stringify(mark)}${END}`;
+}
+
+/** Takes marks out of a log that comes in pieces, which may be cut anywhere. */
+export class MarkFilter {
+  #held = Buffer.alloc(0);
+
+  push(piece: Buffer): Buffer {
+    const all = this.#held.length === 0 ? piece : Buffer.concat([this.#held, piece]);
+    this.#held = Buffer.alloc(0);
+    const kept: Buffer[] = [];
+    let from = 0;
+    for (;;) {
+      const at = all.indexOf(0x1b, from);
+      if (at < 0) break;
+      const start = all.subarray(at, at + BEGIN.length).toString('latin1');
+      if (!BEGIN.startsWith(start)) {
+        kept.push(all.subarray(from, at + 1));
+        from = at + 1;
+        continue;
+      }
+      kept.push(all.subarray(from, at));
+      const end = start.length < BEGIN.length ? -1 : all.indexOf(END, at + BEGIN.length, 'latin1');
+      if (end < 0) {
+        this.#held = Buffer.from(all.subarray(at));
+        return Buffer.concat(kept);
+      }
+      from = end + END.length;
+    }
+    kept.push(all.subarray(from));
+    return kept.length === 1 ? (kept[0] ?? piece) : Buffer.concat(kept);
+  }
+
+  /** What looked like the beginning of a mark, at the end of the log. */
+  end(): Buffer {
+    const rest = this.#held;
+    this.#held = Buffer.alloc(0);
+    return rest;
+  }
+}
