@@ -8,7 +8,7 @@ for pair in bwrap:bubblewrap runc:runc busybox:busybox-static \
   mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs mkfs.ext4:e2fsprogs faketime:faketime \
   zsh:zsh fish:fish rsync:rsync strace:strace zfs-fuse:zfs-fuse \
   podman:podman lz4:lz4 ip:iproute2 qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils sshd:openssh-server \
-  buildbot:buildbot buildbot-worker:buildbot-worker; do
+  buildbot:buildbot buildbot-worker:buildbot-worker chromium:chromium; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || missing="$missing ${pair##*:}"
 done
 if [ -n "$missing" ]; then
@@ -29,5 +29,5 @@ npm run --silent check
 npm run --silent build
 # No test waits for ever: what hangs is told as such.
 node --test --test-concurrency=2 --test-reporter=spec --test-timeout=1200000 \
-  "src/**/*.test.ts" "test/**/*.test.ts" "scripts/**/*.test.ts"
+  "src/**/*.test.ts" "test/**/*.test.ts" "scripts/**/*.test.ts" "dashboard/src/**/*.test.ts"
 sh scripts/test-zfs.sh

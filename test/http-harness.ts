@@ -78,7 +78,12 @@ export class HttpHarness extends EventEmitter<{ idle: [] }> {
   readonly #jobListeners = new Map<string, Set<() => void>>();
   readonly #eventListeners = new Set<() => void>();
 
-  constructor(dir: string, handlers: Partial<Handlers>, limits: Partial<ServerLimits>) {
+  constructor(
+    dir: string,
+    handlers: Partial<Handlers>,
+    limits: Partial<ServerLimits>,
+    pageDir: string | undefined,
+  ) {
     super();
     this.logs = new LogStore(join(dir, 'logs'));
     this.sources = new SourceStore(join(dir, 'sources'), 8 * 1024 * 1024);
@@ -124,7 +129,7 @@ export class HttpHarness extends EventEmitter<{ idle: [] }> {
         imageTurns: async () => ({ turns: [], peers: [] }),
         sourceOf: async () => this.source,
       },
-      web: this.web,
+      web: { ...this.web, dir: pageDir },
       live: { subscribe: async () => () => undefined },
       consoles: {
         check: () => Promise.reject(new ProblemError('not_found', 'there are no workers')),
@@ -146,9 +151,10 @@ export class HttpHarness extends EventEmitter<{ idle: [] }> {
     test: { after(done: () => Promise<void>): void },
     handlers: Partial<Handlers> = {},
     limits: Partial<ServerLimits> = {},
+    pageDir?: string,
   ): Promise<HttpHarness> {
     const dir = await mkdtemp(join(tmpdir(), 'pomona-http-'));
-    const harness = new HttpHarness(dir, handlers, { graceMs: 1_000, ...limits });
+    const harness = new HttpHarness(dir, handlers, { graceMs: 1_000, ...limits }, pageDir);
     await harness.server.listen('127.0.0.1', 0);
     test.after(async () => {
       await harness.server.close();

@@ -18,7 +18,7 @@ import { installedVersion, startAnew } from './start-anew.ts';
 import { defaultHostName, loggerFor, untilAsked } from './serving.ts';
 
 /** What one process may pretend to be. */
-const MOST_SYNTHETIC = 1_000;
+const MOST_SYNTHETIC = 2_000;
 
 interface RunOptions {
   readonly controller: string;

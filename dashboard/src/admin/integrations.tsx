@@ -4,6 +4,7 @@ import type { IntegrationView } from '../../../src/protocol/api/ci-resources.ts'
 import { call } from '../api/client.ts';
 import { integrations as integrationsQuery, useAction } from '../api/queries.ts';
 import { useMay } from '../api/session.ts';
+import { Figure } from '../ui/figure.tsx';
 import { Answer, Badge, Copyable, Empty, Table, type Tone } from '../ui/parts.tsx';
 import { Ago, span } from '../ui/time.tsx';
 
@@ -65,21 +66,18 @@ function Integration({ integration: each }: { readonly integration: IntegrationV
         <p className={each.state === 'failing' ? 'failed' : 'note'}>{each.reason}</p>
       )}
       <dl className="figures small">
-        <Figure name="Jobs waiting" value={String(jobs.queued)} />
-        <Figure name="running" value={String(jobs.running)} />
-        <Figure name="that no pool takes" value={String(jobs.unroutable)} />
-        <Figure name="Runners idle" value={String(runners.idle)} />
-        <Figure name="starting" value={String(runners.waiting + runners.starting)} />
-        <Figure name="busy" value={String(runners.busy)} />
+        <Figure name="Jobs waiting">{String(jobs.queued)}</Figure>
+        <Figure name="running">{String(jobs.running)}</Figure>
+        <Figure name="that no pool takes">{String(jobs.unroutable)}</Figure>
+        <Figure name="Runners idle">{String(runners.idle)}</Figure>
+        <Figure name="starting">{String(runners.waiting + runners.starting)}</Figure>
+        <Figure name="busy">{String(runners.busy)}</Figure>
         {each.startMs !== undefined && (
-          <Figure name="Event to start, p50" value={span(each.startMs.p50)} />
+          <Figure name="Event to start, p50">{span(each.startMs.p50)}</Figure>
         )}
-        {each.startMs !== undefined && <Figure name="p95" value={span(each.startMs.p95)} />}
+        {each.startMs !== undefined && <Figure name="p95">{span(each.startMs.p95)}</Figure>}
         {each.budget !== undefined && (
-          <Figure
-            name="Questions left"
-            value={`${each.budget.remaining} of ${each.budget.limit}`}
-          />
+          <Figure name="Questions left">{`${each.budget.remaining} of ${each.budget.limit}`}</Figure>
         )}
       </dl>
       <p>
@@ -147,14 +145,5 @@ function Integration({ integration: each }: { readonly integration: IntegrationV
         />
       )}
     </section>
-  );
-}
-
-function Figure({ name, value }: { readonly name: string; readonly value: string }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{value}</dd>
-    </div>
   );
 }

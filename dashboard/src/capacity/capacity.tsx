@@ -5,6 +5,7 @@ import { capacity as capacityQuery } from '../api/queries.ts';
 import { percent } from '../ui/amounts.ts';
 import { Hours } from '../ui/hours.tsx';
 import { Chart } from '../ui/lazy-chart.tsx';
+import { Figure } from '../ui/figure.tsx';
 import { Answer, Empty, Heading, Meter, Table } from '../ui/parts.tsx';
 import { Ago, span } from '../ui/time.tsx';
 import { warmText } from '../pools/pools.tsx';
@@ -59,16 +60,15 @@ function Past({ data, hours }: { readonly data: CapacityView; readonly hours: nu
         <p className="note">There were more jobs than are looked at: the oldest are left out.</p>
       )}
       <dl className="figures">
-        <Figure name="Jobs handed to workers" value={jobs.toLocaleString()} />
-        <Figure
-          name="Use of all places"
-          value={percent(data.slots === 0 ? 0 : mean / data.slots)}
-        />
+        <Figure name="Jobs handed to workers">{jobs.toLocaleString()}</Figure>
+        <Figure name="Use of all places">
+          {percent(data.slots === 0 ? 0 : mean / data.slots)}
+        </Figure>
         {data.cost !== undefined && (
-          <Figure name="Cost" value={money(data.cost.total, data.cost.currency)} />
+          <Figure name="Cost">{money(data.cost.total, data.cost.currency)}</Figure>
         )}
         {data.cost?.perJob !== undefined && (
-          <Figure name="Cost of a job" value={money(data.cost.perJob, data.cost.currency)} />
+          <Figure name="Cost of a job">{money(data.cost.perJob, data.cost.currency)}</Figure>
         )}
       </dl>
       <div className="cards wide">
@@ -194,15 +194,6 @@ function Past({ data, hours }: { readonly data: CapacityView; readonly hours: nu
       </section>
       <Plan />
     </>
-  );
-}
-
-function Figure({ name, value }: { readonly name: string; readonly value: string }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{value}</dd>
-    </div>
   );
 }
 

@@ -23,7 +23,7 @@ export function Heat({
       minute: '2-digit',
     });
   return (
-    <div className="heat">
+    <div className="heat" role="region" aria-label="Use of hosts over time" tabIndex={0}>
       <svg
         viewBox={`0 0 ${WIDTH} ${height}`}
         role="img"

@@ -3,6 +3,7 @@ import { useNavigate, useSearch } from '@tanstack/react-router';
 import { useHosts, useLiveStatus, useWorkers } from '../api/live.ts';
 import { useMay } from '../api/session.ts';
 import { count } from '../ui/amounts.ts';
+import { Choice } from '../ui/choice.tsx';
 import { Copyable, Empty, Heading, Loading } from '../ui/parts.tsx';
 import { HOST_ACTS, type HostAct } from './acts.ts';
 import { ConfirmAct } from './confirm.tsx';
@@ -122,32 +123,6 @@ function Summary() {
         ? 'No host has an alarm.'
         : `${count(alarmed, 'host has an alarm', 'hosts have alarms')}.`}
     </>
-  );
-}
-
-function Choice({
-  label,
-  value,
-  options,
-  none = 'all',
-  set,
-}: {
-  readonly label: string;
-  readonly value: string | undefined;
-  readonly options: readonly string[];
-  readonly none?: string;
-  readonly set: (value: string) => void;
-}) {
-  return (
-    <label>
-      {label}
-      <select value={value ?? ''} onChange={({ target }) => set(target.value)}>
-        <option value="">{none}</option>
-        {options.map((option) => (
-          <option key={option}>{option}</option>
-        ))}
-      </select>
-    </label>
   );
 }
 

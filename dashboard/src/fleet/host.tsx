@@ -3,6 +3,7 @@ import { Link, useParams } from '@tanstack/react-router';
 import { useHost, useLiveStatus, useWorkersOf } from '../api/live.ts';
 import { useMay } from '../api/session.ts';
 import { bytes } from '../ui/amounts.ts';
+import { Figure } from '../ui/figure.tsx';
 import { Badge, Empty, Heading, Loading } from '../ui/parts.tsx';
 import { Ago } from '../ui/time.tsx';
 import { WorkerTable } from '../workers/worker-table.tsx';
@@ -78,23 +79,21 @@ export function Host() {
         </p>
       ))}
       <dl className="figures">
-        <Figure name="System" value={`${host.os ?? 'unknown'} ${host.arch ?? ''}`} />
-        <Figure name="Processors" value={host.cpus ?? '?'} />
-        <Figure
-          name="Memory"
-          value={host.memoryBytes === undefined ? '?' : bytes(host.memoryBytes)}
-        />
-        <Figure
-          name="Disk free"
-          value={host.diskFreeGib === undefined ? '?' : `${host.diskFreeGib} GiB`}
-        />
-        <Figure name="Places" value={host.slots} />
-        <Figure name="Agent" value={host.agentVersion ?? '?'} />
+        <Figure name="System">{`${host.os ?? 'unknown'} ${host.arch ?? ''}`}</Figure>
+        <Figure name="Processors">{host.cpus ?? '?'}</Figure>
+        <Figure name="Memory">
+          {host.memoryBytes === undefined ? '?' : bytes(host.memoryBytes)}
+        </Figure>
+        <Figure name="Disk free">
+          {host.diskFreeGib === undefined ? '?' : `${host.diskFreeGib} GiB`}
+        </Figure>
+        <Figure name="Places">{host.slots}</Figure>
+        <Figure name="Agent">{host.agentVersion ?? '?'}</Figure>
         {host.lastSeenAt !== undefined && (
-          <Figure name="Last heard of" value={<Ago at={host.lastSeenAt} />} />
+          <Figure name="Last heard of">{<Ago at={host.lastSeenAt} />}</Figure>
         )}
         {host.endsAt !== undefined && (
-          <Figure name="Its rent ends" value={<Ago at={host.endsAt} />} />
+          <Figure name="Its rent ends">{<Ago at={host.endsAt} />}</Figure>
         )}
       </dl>
       <p>
@@ -116,14 +115,5 @@ export function Host() {
         </p>
       </section>
     </>
-  );
-}
-
-function Figure({ name, value }: { readonly name: string; readonly value: React.ReactNode }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{value}</dd>
-    </div>
   );
 }

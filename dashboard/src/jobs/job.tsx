@@ -15,6 +15,7 @@ import { useMay } from '../api/session.ts';
 import { jobState } from '../fleet/look.ts';
 import { bytes } from '../ui/amounts.ts';
 import { Dialog } from '../ui/dialog.tsx';
+import { Figure } from '../ui/figure.tsx';
 import { Answer, Badge, Heading, Loading, Table } from '../ui/parts.tsx';
 import { Ago, span } from '../ui/time.tsx';
 import { LookInside } from '../workers/look-inside.tsx';
@@ -157,15 +158,6 @@ function JobPage({
         )}
       </section>
     </>
-  );
-}
-
-function Figure({ name, children }: { readonly name: string; readonly children: React.ReactNode }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
   );
 }
 

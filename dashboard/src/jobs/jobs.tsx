@@ -9,6 +9,7 @@ import type { LiveJob } from '../api/live-store.ts';
 import { pools, queue } from '../api/queries.ts';
 import { jobState } from '../fleet/look.ts';
 import { count } from '../ui/amounts.ts';
+import { Choice } from '../ui/choice.tsx';
 import { Answer, Badge, Copyable, Empty, Heading, Loading } from '../ui/parts.tsx';
 import { Ago, Since, span } from '../ui/time.tsx';
 
@@ -81,32 +82,6 @@ function Lead() {
     <>
       {count(queued, 'job waits', 'jobs wait')}, {running} {running === 1 ? 'runs' : 'run'} now.
     </>
-  );
-}
-
-function Choice({
-  label,
-  value,
-  options,
-  none,
-  set,
-}: {
-  readonly label: string;
-  readonly value: string | undefined;
-  readonly options: readonly string[];
-  readonly none: string;
-  readonly set: (value: string) => void;
-}) {
-  return (
-    <label>
-      {label}
-      <select value={value ?? ''} onChange={({ target }) => set(target.value)}>
-        <option value="">{none}</option>
-        {options.map((option) => (
-          <option key={option}>{option}</option>
-        ))}
-      </select>
-    </label>
   );
 }
 

@@ -8,7 +8,7 @@ import { lineParts } from './ansi.tsx';
 import { findLines, LogLines, visibleLines } from './log-lines.ts';
 import { readLog } from './log-stream.ts';
 
-const LINE_PX = 20;
+const LINE_PX = 24;
 /** What arrives in this time is drawn together. */
 const DRAW_MS = 150;
 /** So near the end, one looks at the end. */

@@ -2,6 +2,7 @@ import { useMemo } from 'react';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { useLiveStatus, useWorkers } from '../api/live.ts';
 import { count } from '../ui/amounts.ts';
+import { Choice } from '../ui/choice.tsx';
 import { Empty, Heading, Loading } from '../ui/parts.tsx';
 import { WorkerTable } from './worker-table.tsx';
 
@@ -39,8 +40,6 @@ export function Workers() {
   }
   const set = (change: object) =>
     void navigate({ search: (before) => ({ ...before, ...change }), replace: true });
-  const options = (values: readonly string[]) =>
-    [...new Set(values)].toSorted().map((value) => <option key={value}>{value}</option>);
   return (
     <>
       <Heading
@@ -57,20 +56,18 @@ export function Workers() {
             onChange={({ target }) => set({ q: target.value })}
           />
         </label>
-        <label>
-          Pool
-          <select value={pool ?? ''} onChange={({ target }) => set({ pool: target.value })}>
-            <option value="">all</option>
-            {options(workers.map((each) => each.pool))}
-          </select>
-        </label>
-        <label>
-          State
-          <select value={state ?? ''} onChange={({ target }) => set({ state: target.value })}>
-            <option value="">all</option>
-            {options(workers.map((each) => each.state))}
-          </select>
-        </label>
+        <Choice
+          label="Pool"
+          value={pool}
+          options={valuesOf(workers.map((each) => each.pool))}
+          set={(value) => set({ pool: value })}
+        />
+        <Choice
+          label="State"
+          value={state}
+          options={valuesOf(workers.map((each) => each.state))}
+          set={(value) => set({ state: value })}
+        />
       </div>
       {shown.length > SHOWN && (
         <p className="note">The first {SHOWN} are shown; search for the others.</p>
@@ -78,4 +75,8 @@ export function Workers() {
       <WorkerTable workers={shown.slice(0, SHOWN)} />
     </>
   );
+}
+
+function valuesOf(values: readonly string[]): string[] {
+  return [...new Set(values)].toSorted();
 }

@@ -30,20 +30,32 @@ export async function requireRole(
   request: IncomingMessage,
   needed: Role,
 ): Promise<TokenPrincipal> {
+  const principal = await requirePerson(authenticator, request);
+  checkRole(principal, needed);
+  return principal;
+}
+
+/** The caller, who holds a token of whatever role. Throws ProblemError. */
+export async function requirePerson(
+  authenticator: Authenticator,
+  request: IncomingMessage,
+): Promise<TokenPrincipal> {
   const principal = await authenticated(authenticator, request);
-  if (principal.kind !== 'token') {
-    throw new ProblemError(
-      'forbidden',
-      "this is a host's credential, which is for its agent; use an API token",
-    );
-  }
+  if (principal.kind === 'token') return principal;
+  throw new ProblemError(
+    'forbidden',
+    "this is a host's credential, which is for its agent; use an API token",
+  );
+}
+
+/** Throws ProblemError `forbidden` unless the caller has at least this role. */
+export function checkRole(principal: TokenPrincipal, needed: Role): void {
   if (!roleAllows(principal.role, needed)) {
     throw new ProblemError(
       'forbidden',
       `this needs the role ${needed}; ${principal.name} has the role ${principal.role}`,
     );
   }
-  return principal;
 }
 
 /** The host whose agent calls. Throws ProblemError. */

@@ -3,9 +3,9 @@ import { z } from 'zod';
 import type { Route } from '../../protocol/api/route.ts';
 import { API_PREFIX, ROUTES, type QueryOutput, type RouteId } from '../../protocol/api/routes.ts';
 import { ProblemError } from '../../protocol/problem.ts';
-import { requireRole } from './access.ts';
+import { checkRole, requirePerson } from './access.ts';
 import { hasBody, readJson } from './body.ts';
-import { STREAM_ROUTES, type Call, type StreamRouteId } from './call.ts';
+import { STREAM_ROUTES, type Call, type StreamRouteId, type TokenPrincipal } from './call.ts';
 import { receiveSource, sendArtifact, sendRecording } from './file-routes.ts';
 import type { Serving } from './serving.ts';
 import { sendJson } from './respond.ts';
@@ -33,10 +33,15 @@ export function mountApi(app: FastifyInstance, serving: Serving): void {
       method: route.method,
       url: API_PREFIX + route.path.replaceAll(/\{(\w+)\}/g, ':$1'),
       handler: serving.watched(route.id, streams, async (request, reply) => {
-        const call = await callOf(serving, route, request, reply);
+        const signal = serving.lifecycle.signalFor(reply.raw);
+        const principal = await requirePerson(serving.options, request.raw);
+        const asked: Asked = {};
         if (route.method !== 'GET' && route.unaudited !== true) {
-          reply.raw.once('close', () => recordDeed(serving, route, call, request, reply));
+          const record = () => recordDeed(serving, route, { principal, asked }, request, reply);
+          reply.raw.once('close', record);
         }
+        checkRole(principal, route.role);
+        const call = { ...(await callOf(serving, route, request, asked)), principal, signal };
         if (isStream(route.id)) return answerStream(serving, route.id, call, reply);
         // The table ties each handler to the schemas its call was parsed with.
         const handle = serving.options.handlers[route.id] as unknown as (
@@ -55,24 +60,22 @@ async function callOf(
   serving: Serving,
   route: Route,
   request: FastifyRequest,
-  reply: FastifyReply,
-): Promise<AnyCall> {
-  const { options, limits, lifecycle } = serving;
-  const signal = lifecycle.signalFor(reply.raw);
-  const principal = await requireRole(options, request.raw, route.role);
+  asked: Asked,
+): Promise<Omit<AnyCall, 'principal' | 'signal'>> {
   const params = request.params as Record<string, string>;
   if (Object.values(params).includes('')) {
     throw new ProblemError('not_found', `a part of the path is empty; expected ${route.path}`);
   }
-  const query = parseWith(route.query ?? NOTHING, request.query, 'query');
-  return {
-    params,
-    query,
-    body: await bodyOf(route, request, limits),
-    principal,
-    idempotencyKey: route.idempotent === true ? idempotencyKeyOf(request) : undefined,
-    signal,
-  };
+  asked.query = parseWith(route.query ?? NOTHING, request.query, 'query');
+  asked.body = await bodyOf(route, request, serving.limits);
+  const idempotencyKey = route.idempotent === true ? idempotencyKeyOf(request) : undefined;
+  return { params, query: asked.query, body: asked.body, idempotencyKey };
+}
+
+/** What was understood of a call so far. */
+interface Asked {
+  query?: unknown;
+  body?: unknown;
 }
 
 async function bodyOf(
@@ -91,12 +94,13 @@ const DETAIL_LENGTH = 2_000;
 function recordDeed(
   { options }: Serving,
   route: Route,
-  { principal, params, query, body }: AnyCall,
+  { principal, asked: { query, body } }: { principal: TokenPrincipal; asked: Asked },
   request: FastifyRequest,
   reply: FastifyReply,
 ): void {
-  const asked = { ...(query as object), ...(route.secret === true ? {} : (body as object)) };
-  const detail = Object.keys(asked).length === 0 ? undefined : JSON.stringify(asked);
+  const said = { ...(query as object), ...(route.secret === true ? {} : (body as object)) };
+  const detail = Object.keys(said).length === 0 ? undefined : JSON.stringify(said);
+  const params = request.params as Record<string, string>;
   const named = (body as { name?: unknown } | undefined)?.name;
   const target = Object.values(params).join(' ') || (typeof named === 'string' ? named : '');
   const deed = {

@@ -48,7 +48,7 @@ describe('the HTTP server', () => {
     });
     assert.equal(set.status, 204);
     assert.deepEqual(seen, [
-      { limit: 7, state: 'queued' },
+      { limit: 7, state: 'queued', builds: false },
       { kind: 'token', id: 't-1', name: 'vi', role: 'viewer' },
       { name: 'p/1' },
       { name: 'KEY' },

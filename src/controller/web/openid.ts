@@ -111,6 +111,8 @@ export class OpenId {
       return { ...this.#personOf({ ...more, ...idToken }), returnTo: way.returnTo };
     } catch (error) {
       if (error instanceof ProblemError) throw error;
+      // Its keys, or our secret, may be others by now.
+      this.#discovered = undefined;
       this.#context.log.log('warn', 'a sign-in failed', { issuer: this.issuer, error });
       throw new ProblemError(
         'unauthenticated',

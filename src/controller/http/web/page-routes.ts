@@ -53,8 +53,9 @@ export async function mountPage(app: FastifyInstance, serving: Serving): Promise
       response.header('content-security-policy', isConsole ? CONSOLE_POLICY : POLICY);
     },
   });
-  app.get('/assets/*', async (request, reply) => {
-    const { '*': file = '' } = request.params as Record<string, string>;
+  app.get('/assets/:file', async (request, reply) => {
+    const { file = '' } = request.params as Record<string, string>;
+    if (!/^[\w.-]+$/.test(file)) return reply.callNotFound();
     return reply.sendFile(join('assets', file), dir);
   });
   app.get('/console/*', (_request, reply) => reply.sendFile('console.html', dir));

@@ -67,8 +67,12 @@ export function mountSignIn(app: FastifyInstance, serving: Serving): void {
     serving.watched('openIdStart', false, async (request, reply) => {
       if (web.openId === undefined) throw noProvider();
       const { returnTo } = request.query as { returnTo?: unknown };
-      const { location, state } = await web.openId.begin(ownPath(returnTo));
-      reply.header('set-cookie', web.cookies.signIn(state, WAY_MS)).redirect(location, 302);
+      try {
+        const { location, state } = await web.openId.begin(ownPath(returnTo));
+        reply.header('set-cookie', web.cookies.signIn(state, WAY_MS)).redirect(location, 302);
+      } catch (error) {
+        backToSignIn(web, reply, error);
+      }
     }),
   );
 
@@ -83,14 +87,18 @@ export function mountSignIn(app: FastifyInstance, serving: Serving): void {
         await begin(web, request, reply, await web.sessions.openFor(person));
         reply.redirect(person.returnTo, 302);
       } catch (error) {
-        if (!(error instanceof ProblemError)) throw error;
         await told(web, request, { who: '?', role: 'viewer', action: 'signIn', status: 401 });
-        // The page says what went wrong, and offers the other ways.
-        const where = `/sign-in?problem=${encodeURIComponent(error.message)}`;
-        reply.header('set-cookie', web.cookies.noSignIn()).redirect(where, 302);
+        backToSignIn(web, reply, error);
       }
     }),
   );
+}
+
+/** The page says what went wrong, and offers the other ways. */
+function backToSignIn(web: WebPort, reply: FastifyReply, error: unknown): void {
+  if (!(error instanceof ProblemError)) throw error;
+  const where = `/sign-in?problem=${encodeURIComponent(error.message)}`;
+  reply.header('set-cookie', web.cookies.noSignIn()).redirect(where, 302);
 }
 
 async function begin(
