@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { JobView, WorkerView } from '../../src/protocol/api/resources.ts';
 import { findProcesses } from '../../src/platform/process-table.ts';
+import { ConsoleClient } from '../console-client.ts';
+import { adminToken } from '../dashboard-page.ts';
 import { debianGuest } from '../debian-guest.ts';
 import { Pomona, kill, until } from './pomona.ts';
 
@@ -94,6 +96,27 @@ describe('workers that are real virtual machines', { skip }, () => {
     assert.deepEqual([code, out], [0, 'begun\nended\n'], err);
     const [job] = await jobs();
     assert.deepEqual([job?.outcome, job?.epoch], ['succeeded', 1]);
+  });
+
+  test('people look into a guest that has a job: by its shell and its screen', async () => {
+    const client = pomona.spawn(['run', '--label', 'linux-vm', '--', 'sh', '-c', 'sleep 654321']);
+    client.stdout?.resume();
+    await until('the job runs', async () => (await jobs())[0]?.state === 'running');
+    const [job] = await jobs();
+    const place = { workerId: job?.workerId ?? '', kind: 'shell' } as const;
+    const url = `http://127.0.0.1:${pomona.port}`;
+    const token = await adminToken(pomona.data);
+    const shell = await ConsoleClient.open(url, token, place);
+    shell.resize(101, 33);
+    shell.type("stty size; ps | grep 65432'1'; echo bye\n");
+    await shell.says(/33 101[^]*sleep 654321[^]*bye/);
+    shell.type('exit\n');
+    assert.match((await shell.closed).reason, /the shell ended with 0/);
+    const screen = await ConsoleClient.open(url, token, { ...place, kind: 'screen' });
+    await screen.says(/^RFB 003\.\d{3}\n/);
+    await screen.close();
+    await pomona.run(['job', 'cancel', job?.id ?? '']);
+    await once(client, 'exit');
   });
 
   test('a job that is cancelled ends in the guest, which is thrown away', async () => {

@@ -57,8 +57,8 @@ export function SignIn() {
             autoFocus
           />
           <p className="soft">
-            Make one with <code>pomona token create --name you --role viewer</code>. The first one
-            of all is in <code>admin.token</code> of the controller’s data directory.
+            Make one with <code>pomona token create you --role viewer</code>. The first one of all
+            is in <code>admin.token</code> of the controller’s data directory.
           </p>
           <div className="actions">
             <button type="submit" className={openid === undefined ? 'primary' : ''} disabled={busy}>

@@ -59,9 +59,11 @@ export class AgentConsoles {
     signal.addEventListener('abort', () => socket.close(ENDED, 'the agent ended it'));
     try {
       const way = await this.#parts.wayIn(wanted.worker, wanted.kind);
-      if (way.kind === 'socket') return joinScreen(socket, way.path);
-      joinTerminal(socket, await startTerminal(way.launch, way.dir, wanted));
+      if (way.kind === 'socket') joinScreen(socket, way.path);
+      else joinTerminal(socket, await startTerminal(way.launch, way.dir, wanted));
+      socket.resume();
     } catch (error) {
+      socket.resume();
       socket.close(FAILED, (error as Error).message.slice(0, 100));
     }
   }
@@ -86,7 +88,11 @@ export class AgentConsoles {
       headers: { authorization: `Bearer ${this.#parts.credential}` },
       ...{ handshakeTimeout: 10_000, perMessageDeflate: false },
     });
-    socket.once('open', () => resolve(socket));
+    socket.once('open', () => {
+      // What is typed before the terminal is there waits for it.
+      socket.pause();
+      resolve(socket);
+    });
     socket.on('error', () => resolve(undefined));
     return promise;
   }
