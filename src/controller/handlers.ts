@@ -7,6 +7,7 @@ import { roleAllows } from '../protocol/api/route.ts';
 import type { AuditEntry, PlanAnswer, PlanQuestion } from '../protocol/api/history-resources.ts';
 import { envNameSchema } from '../protocol/values.ts';
 import { ProblemError } from '../protocol/problem.ts';
+import { remembered } from '../platform/remembered.ts';
 import { VERSION } from '../platform/version.ts';
 import type { Auth } from './auth.ts';
 import type { Consoles } from './consoles/consoles.ts';
@@ -49,10 +50,17 @@ export type PlanFleet = (
   signal: AbortSignal,
 ) => Promise<PlanAnswer>;
 
+/** How old an answer about the past may be. */
+const CAPACITY_MS = 20_000;
+
 /** What each operation of the API does. */
 export function handlersOf(context: Context, parts: Parts): Handlers {
   const { auth, hostRollouts, hosts, integrations, jobs, pools, rollouts, secrets } = parts;
   const { consoles, prices, planFleet } = parts;
+  // It looks at every job of the time.
+  const capacityOf = remembered(context.clock, CAPACITY_MS, (hours: number) =>
+    capacity(context, hours, prices),
+  );
   return {
     submitJob: ({ body, idempotencyKey, principal }) => {
       if (body.urgent === true && !roleAllows(principal.role, 'operator')) {
@@ -73,7 +81,7 @@ export function handlersOf(context: Context, parts: Parts): Handlers {
     },
     listImages: async () => ({ items: await listImages(context) }),
     poolHistory: ({ params, query }) => poolHistory(context, params.name, query.hours),
-    capacity: ({ query }) => capacity(context, query.hours, prices),
+    capacity: ({ query }) => capacityOf(query.hours),
     planFleet: async ({ body, signal }) => {
       const played = await jobsToPlay(context, body.hours);
       if (played.length === 0) {

@@ -11,7 +11,7 @@ const noteSchema = z.strictObject({
   hosts: z.array(z.string()),
   rows: z.array(
     z.strictObject({
-      kind: z.enum(['job', 'worker', 'host', 'pool', 'integration']),
+      kind: z.enum(['job', 'worker', 'host', 'pool', 'integration', 'host-rollout']),
       subject: z.string(),
     }),
   ),

@@ -43,6 +43,16 @@ const PAGES: readonly (readonly [path: string, heading: string | RegExp])[] = [
   ['/admin?tab=controllers', 'Admin'],
 ];
 
+/** How a page is looked at, and what may be different then. */
+const LOOKS: readonly (readonly [
+  options: Parameters<typeof Person.come>[2],
+  rules?: readonly string[],
+])[] = [
+  [{}],
+  [{ dark: true }, ['color-contrast']],
+  [{ width: 390 }, ['target-size', 'scrollable-region-focusable', 'color-contrast']],
+];
+
 describe('the dashboard', { skip: noBrowser, timeout: 600_000 }, () => {
   let pomona: Pomona;
   let controller: ChildProcess;
@@ -137,7 +147,14 @@ describe('the dashboard', { skip: noBrowser, timeout: 600_000 }, () => {
     await tile.getByRole('img', { name: /0 of \d+ places run jobs, 1 are ready/ }).waitFor();
     const id = await submit('--', 'sleep', '300');
     await tile.getByRole('img', { name: /1 of \d+ places run jobs/ }).waitFor();
-    await tile.getByRole('checkbox').check();
+    // All by keys: it is selected, asked for, and thought better of.
+    await tile.getByRole('checkbox').focus();
+    await page.keyboard.press('Space');
+    await page.getByRole('button', { name: 'Drain' }).focus();
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
     await page.getByRole('button', { name: 'Drain' }).click();
     const dialog = page.getByRole('dialog', { name: 'Drain mini-1?' });
     await dialog
@@ -327,14 +344,14 @@ describe('the dashboard', { skip: noBrowser, timeout: 600_000 }, () => {
   });
 
   test('shows each page to someone who uses a screen reader, in the dark, or on a phone', async () => {
-    for (const options of [{}, { dark: true }, { width: 390 }]) {
+    for (const [options, rules] of LOOKS) {
       const me = await person(options);
       await me.signIn(token);
       for (const [path, heading] of PAGES) {
         await me.go(path);
         await me.heading(heading);
         await me.page.locator('.loading').first().waitFor({ state: 'detached' });
-        await me.checkAccess(`${path} ${JSON.stringify(options)}`);
+        await me.checkAccess(`${path} ${JSON.stringify(options)}`, rules);
         const wide = Number(
           await me.page.evaluate('document.documentElement.scrollWidth - innerWidth'),
         );

@@ -14,7 +14,7 @@ const POINTS = 160;
 /** Each host's course is told for so many hosts at most. */
 const MOST_COURSES = 200;
 /** Jobs looked at, at most. */
-const MOST_JOBS = 200_000;
+const MOST_JOBS = 100_000;
 
 /** What hosts cost: the first price that fits a host counts. */
 export interface HostPrices {

@@ -31,8 +31,12 @@ export class PoolSampler {
   constructor(context: Context, lease: Lease) {
     this.#context = lease.fence(context);
     this.#lease = lease;
-    this.#stop = context.clock.every(SAMPLE_MS, () => this.#start());
-    this.#start();
+    const stopTicking = context.clock.every(SAMPLE_MS, () => this.#start());
+    const unwatch = lease.onTaken(() => this.#start());
+    this.#stop = () => {
+      stopTicking();
+      unwatch();
+    };
   }
 
   #start(): void {

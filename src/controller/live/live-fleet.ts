@@ -58,7 +58,12 @@ export class LiveFleet {
   /** Calls `listener` with the text of each event, first of all there is; returns the way to stop. */
   async subscribe(listener: (event: string) => void): Promise<() => void> {
     this.#follow();
-    await this.#look();
+    try {
+      await this.#look();
+    } catch (error) {
+      if (this.#listeners.size === 0) this.close();
+      throw error;
+    }
     this.#listeners.add(listener);
     listener(
       eventOf({

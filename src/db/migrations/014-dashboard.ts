@@ -42,6 +42,7 @@ CREATE TABLE pool_samples (
   max INTEGER NOT NULL,
   PRIMARY KEY (pool, at)
 );
+CREATE INDEX pool_samples_at ON pool_samples (at);
 CREATE TABLE consoles (
   id TEXT PRIMARY KEY,
   kind TEXT NOT NULL,
