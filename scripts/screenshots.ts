@@ -114,8 +114,10 @@ async function look(colourful: string): Promise<void> {
   const browser = await startBrowser();
   const me = await Person.come(browser, url, { width: 1280 });
   await me.signIn(await adminToken(pomona.data));
-  const built = await pomona.json<{ id: string; title?: string }[]>(['job', 'list']);
-  const last = built.find(({ title }) => title === 'build app.spec')?.id ?? '';
+  const headers = { authorization: `Bearer ${await adminToken(pomona.data)}` };
+  const answer = await fetch(`${url}/api/v1/jobs?builds=true`, { headers });
+  const { items } = (await answer.json()) as { items: readonly { readonly id: string }[] };
+  const last = items[0]?.id ?? '';
   const pages: readonly (readonly [string, string])[] = [
     ['fleet', '/?group=rack'],
     ['jobs', '/jobs'],

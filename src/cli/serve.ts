@@ -4,6 +4,7 @@ import {
   configFor,
   controllerOptions,
   loggerFor,
+  readyText,
   untilAsked,
   withServing,
   type ServeOptions,
@@ -24,7 +25,7 @@ Examples:
       const config = await configFor(options);
       const settings = controllerOptions(options, config, 'pomona serve', loggerFor(options));
       const controller = await startController(settings);
-      process.stdout.write(`Pomona is ready at ${controller.url}\n`);
+      process.stdout.write(readyText(controller.url, settings.dataDir));
       await untilAsked();
       await controller.close();
     });

@@ -116,6 +116,12 @@ export function defaultHostName(): string {
   return name === '' ? 'local' : name.slice(0, 60);
 }
 
+/** What is said once a controller serves. */
+export function readyText(url: string, dataDir: string): string {
+  const token = join(dataDir, 'admin.token');
+  return `Pomona is ready at ${url}\nThe dashboard is there, too; sign in with the token in ${token}\n`;
+}
+
 /** Settles when the process is asked to end. */
 export function untilAsked(): Promise<void> {
   return new Promise((resolve) => {

@@ -7,6 +7,7 @@ import {
   controllerOptions,
   defaultHostName,
   loggerFor,
+  readyText,
   untilAsked,
   withServing,
   type ServeOptions,
@@ -48,7 +49,7 @@ async function up(options: ServeOptions): Promise<void> {
       log,
       program: 'pomona up',
     });
-    process.stdout.write(`Pomona is ready at ${controller.url}\n`);
+    process.stdout.write(readyText(controller.url, settings.dataDir));
     try {
       await Promise.race([untilAsked(), agent.done]);
     } finally {

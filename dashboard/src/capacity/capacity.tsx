@@ -36,7 +36,7 @@ export function Capacity() {
               <p>Run some, or look further back.</p>
             </Empty>
           ) : (
-            <Past data={data} hours={Number(hours)} />
+            <Past data={data} />
           )
         }
       </Answer>
@@ -44,7 +44,7 @@ export function Capacity() {
   );
 }
 
-function Past({ data, hours }: { readonly data: CapacityView; readonly hours: number }) {
+function Past({ data }: { readonly data: CapacityView }) {
   const at = data.wait.map((each) => each.at);
   const busy = at.map((_, index) =>
     data.pools.reduce((sum, { busy: each }) => sum + (each[index] ?? 0), 0),
@@ -74,7 +74,7 @@ function Past({ data, hours }: { readonly data: CapacityView; readonly hours: nu
       <div className="cards wide">
         <section className="card">
           <Chart
-            title={`Use of the fleet, ${hours} hours`}
+            title="Use of the fleet"
             at={at}
             series={[
               { name: 'places with a job', colour: 1, values: busy, area: true, steps: true },

@@ -96,69 +96,71 @@ export function Pool() {
                   const warm = demand.reduce((sum, each) => sum + each.warm, 0);
                   const cold = demand.reduce((sum, each) => sum + each.cold, 0);
                   return (
-                    <div className="cards wide">
+                    <>
                       <p>
                         Jobs that found a worker ready: <strong>{warmText(warm, cold)}</strong>
                       </p>
-                      <Chart
-                        title="Workers and demand"
-                        at={samples.map(({ at }) => at)}
-                        series={[
-                          {
-                            name: 'ready',
-                            colour: 3,
-                            values: samples.map(({ ready }) => ready),
-                            area: true,
-                            steps: true,
-                          },
-                          {
-                            name: 'to be ready',
-                            colour: 3,
-                            values: samples.map(({ wantReady }) => wantReady),
-                            dashed: true,
-                            steps: true,
-                          },
-                          {
-                            name: 'busy',
-                            colour: 1,
-                            values: samples.map(({ busy }) => busy),
-                            steps: true,
-                          },
-                          {
-                            name: 'jobs waiting',
-                            colour: 5,
-                            values: samples.map(({ queued }) => queued),
-                            steps: true,
-                          },
-                          {
-                            name: 'at most',
-                            colour: 2,
-                            values: samples.map(({ max }) => max),
-                            dashed: true,
-                            steps: true,
-                          },
-                        ]}
-                      />
-                      <Chart
-                        title="Jobs by whether a worker was ready"
-                        at={demand.map(({ at }) => at)}
-                        series={[
-                          {
-                            name: 'hits',
-                            colour: 3,
-                            values: demand.map((each) => each.warm),
-                            area: true,
-                            steps: true,
-                          },
-                          {
-                            name: 'misses',
-                            colour: 5,
-                            values: demand.map((each) => each.cold),
-                            steps: true,
-                          },
-                        ]}
-                      />
-                    </div>
+                      <div className="cards wide">
+                        <Chart
+                          title="Workers and demand"
+                          at={samples.map(({ at }) => at)}
+                          series={[
+                            {
+                              name: 'ready',
+                              colour: 3,
+                              values: samples.map(({ ready }) => ready),
+                              area: true,
+                              steps: true,
+                            },
+                            {
+                              name: 'to be ready',
+                              colour: 3,
+                              values: samples.map(({ wantReady }) => wantReady),
+                              dashed: true,
+                              steps: true,
+                            },
+                            {
+                              name: 'busy',
+                              colour: 1,
+                              values: samples.map(({ busy }) => busy),
+                              steps: true,
+                            },
+                            {
+                              name: 'jobs waiting',
+                              colour: 5,
+                              values: samples.map(({ queued }) => queued),
+                              steps: true,
+                            },
+                            {
+                              name: 'at most',
+                              colour: 2,
+                              values: samples.map(({ max }) => max),
+                              dashed: true,
+                              steps: true,
+                            },
+                          ]}
+                        />
+                        <Chart
+                          title="Jobs by whether a worker was ready"
+                          at={demand.map(({ at }) => at)}
+                          series={[
+                            {
+                              name: 'hits',
+                              colour: 3,
+                              values: demand.map((each) => each.warm),
+                              area: true,
+                              steps: true,
+                            },
+                            {
+                              name: 'misses',
+                              colour: 5,
+                              values: demand.map((each) => each.cold),
+                              steps: true,
+                            },
+                          ]}
+                        />
+                      </div>
+                    </>
                   );
                 }}
               </Answer>

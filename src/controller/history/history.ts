@@ -108,8 +108,8 @@ export async function jobsToPlay(
 function spanOf(now: number, hours: number): Span {
   const wanted = (hours * HOUR_MS) / POINTS;
   const bucketMs = Math.max(SAMPLE_MS, Math.ceil(wanted / SAMPLE_MS) * SAMPLE_MS);
-  const to = Math.ceil(now / bucketMs) * bucketMs;
-  return { from: to - Math.ceil((hours * HOUR_MS) / bucketMs) * bucketMs, to, bucketMs };
+  const from = Math.floor((now - hours * HOUR_MS) / bucketMs) * bucketMs;
+  return { from, to: now, bucketMs };
 }
 
 function pastJob(row: PastJobRow): PastJob {
