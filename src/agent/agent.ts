@@ -1,7 +1,7 @@
 import { chmod, mkdir, readFile, readdir, statfs } from 'node:fs/promises';
 import { watch } from 'node:fs';
 import { join } from 'node:path';
-import type { DriverReport, HostCapacity, HostFacts } from '../domain/host.ts';
+import type { HostCapacity, HostFacts } from '../domain/host.ts';
 import type { DesiredWorker, ObservedWorker, WorkerSpec } from '../domain/worker.ts';
 import type { SandboxDriver } from '../drivers/sandbox/sandbox.ts';
 import type { StoreDriver } from '../drivers/store/store.ts';
@@ -19,8 +19,8 @@ import { Controllers } from './controllers.ts';
 import { ControllerClient, ControllerError, joinFleet } from './controller-client.ts';
 import { AgentConsoles } from './consoles/consoles.ts';
 import type { WayIn } from './consoles/way-in.ts';
-import type { ConsoleKind, HostConsoles } from '../domain/console.ts';
-import { machineFacts, probeAll } from './host-facts.ts';
+import type { ConsoleKind } from '../domain/console.ts';
+import { buildsOf, gatherFacts } from './gather-facts.ts';
 import { HostCare } from './host-care.ts';
 import type { HostTools } from './host-tasks.ts';
 import { ImageFetches, type FetchProgram } from './image-fetches.ts';
@@ -148,43 +148,6 @@ async function obtainCredential(
       await backoff.wait(patience);
     }
   }
-}
-
-async function gatherFacts(options: AgentOptions): Promise<HostFacts> {
-  const storeRoot = join(options.dataDir, 'stores');
-  await mkdir(storeRoot, { recursive: true, mode: 0o711 });
-  const [machine, sandboxes, stores, vms] = await Promise.all([
-    machineFacts(),
-    probeAll(options.sandboxes, (driver) => driver.probe()),
-    probeAll(options.stores, (driver) => driver.probe(join(storeRoot, driver.name))),
-    probeAll(options.vms, (driver) => driver.probe()),
-  ]);
-  const { labels, capacity } = options;
-  const local = new Images(options.dataDir);
-  const images = await local.list();
-  const imageBytes = await local.bytesOf(images);
-  const common = { ...machine, labels, capacity, sandboxes, stores, vms, images, imageBytes };
-  return { ...common, ...buildsOf(options), consoles: consolesOf(options, vms) };
-}
-
-/** Into which workers people can look: into all but those that are pretended. */
-function consolesOf(options: AgentOptions, vms: readonly DriverReport[]): HostConsoles {
-  const real = vms.filter(({ available }) => available).map(({ name }) => name);
-  const which = (has: (entry: VmDriverEntry) => boolean) =>
-    real.filter((name) => {
-      const entry = options.vms[name];
-      return entry !== undefined && has(entry);
-    });
-  return {
-    sandboxes: true,
-    shells: which(({ consoles }) => consoles.includes('shell')),
-    screens: which(({ consoles }) => consoles.includes('screen')),
-  };
-}
-
-function buildsOf({ builds }: AgentOptions): Pick<HostFacts, 'builds'> {
-  if (builds === undefined) return {};
-  return { builds: { store: builds.driver, hints: builds.hints() } };
 }
 
 class RunningAgent {

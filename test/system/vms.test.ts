@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import type { JobView, WorkerView } from '../../src/protocol/api/resources.ts';
 import { findProcesses } from '../../src/platform/process-table.ts';
 import { ConsoleClient } from '../console-client.ts';
-import { adminToken } from '../dashboard-page.ts';
+import { adminToken, noBrowser, Person, startBrowser } from '../dashboard-page.ts';
 import { debianGuest } from '../debian-guest.ts';
 import { Pomona, kill, until } from './pomona.ts';
 
@@ -115,9 +115,29 @@ describe('workers that are real virtual machines', { skip }, () => {
     const screen = await ConsoleClient.open(url, token, { ...place, kind: 'screen' });
     await screen.says(/^RFB 003\.\d{3}\n/);
     await screen.close();
+    if (noBrowser === false) await seeScreen(url, token, place.workerId);
     await pomona.run(['job', 'cancel', job?.id ?? '']);
     await once(client, 'exit');
   });
+
+  /** The screen is drawn in a window of the dashboard. */
+  async function seeScreen(url: string, token: string, workerId: string): Promise<void> {
+    const browser = await startBrowser();
+    try {
+      const person = await Person.come(browser, url);
+      await person.signIn(token, '/workers');
+      const opening = person.context.waitForEvent('page');
+      await person.page.locator(`a[href="/console/${workerId}?kind=screen"]`).click();
+      const window = await opening;
+      person.watch(window);
+      await window.getByRole('status').getByText('Open', { exact: true }).waitFor();
+      const width = await window.locator('canvas').first().getAttribute('width');
+      assert.ok(Number(width) >= 320, `the screen is ${width} px wide`);
+      person.checkQuiet();
+    } finally {
+      await browser.close();
+    }
+  }
 
   test('a job that is cancelled ends in the guest, which is thrown away', async () => {
     const client = pomona.spawn(['run', '--label', 'linux-vm', '--', 'sleep', '600']);
