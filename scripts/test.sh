@@ -28,6 +28,6 @@ fi
 npm run --silent check
 npm run --silent build
 # No test waits for ever: what hangs is told as such.
-node --test --test-concurrency=3 --test-reporter=spec --test-timeout=1200000 \
+node --test --test-concurrency=2 --test-reporter=spec --test-timeout=1200000 \
   "src/**/*.test.ts" "test/**/*.test.ts" "scripts/**/*.test.ts" "dashboard/src/**/*.test.ts"
 sh scripts/test-zfs.sh

@@ -82,7 +82,7 @@ export class Pomona {
   /** Runs a command to its end. */
   async run(
     args: readonly string[],
-    options: { input?: string; env?: Record<string, string> } = {},
+    options: { input?: string; env?: Record<string, string>; ms?: number } = {},
   ): Promise<Ran> {
     const child = this.spawn(args, options.env);
     child.stdin?.end(options.input ?? '');
@@ -92,7 +92,7 @@ export class Pomona {
     child.stderr?.on('data', (chunk) => (err += String(chunk)));
     const [code] = (await withTimeout(
       once(child, 'close'),
-      90_000,
+      options.ms ?? 90_000,
       () => `pomona ${args.join(' ')} did not end: ${out} ${err}`,
     )) as [number | null];
     return { code, out, err };

@@ -337,7 +337,13 @@ test('a recipe of a real machine is followed by QEMU', { skip: noQemu }, async (
     (manual "Look at it" (check "cat /etc/settings greeting"))
     ${last})`;
   const build = () =>
-    pomona.run(['image', 'build', 'real', file, '--secret', `token=${join(pomona.data, 'token')}`]);
+    pomona.run(
+      ['image', 'build', 'real', file, '--secret', `token=${join(pomona.data, 'token')}`],
+      {
+        // Several boots of an emulated machine.
+        ms: 300_000,
+      },
+    );
   await writeFile(file, recipe('(finalize)'));
   const made = await build();
   assert.equal(made.code, 0, made.err + made.out);
