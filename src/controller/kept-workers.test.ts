@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ControllerFixture, heldLease } from '../../test/controller-fixture.ts';
-import { setHostState } from '../db/queries/hosts.ts';
+import { setHostState, setHostTask } from '../db/queries/hosts.ts';
 import type { ObservedWorker } from '../domain/worker.ts';
+import { change } from './context.ts';
+import { cancelJob } from './job-endings.ts';
 import { keepJobsWorker, KeptWorkers } from './kept-workers.ts';
 
 const HOUR_MS = 3_600_000;
@@ -63,6 +65,34 @@ test('a host that has to be empty by now does not wait for what is kept', async 
   const { db } = fixture.context;
   const drainBy = fixture.time.wall + 60_000;
   await setHostState(db, fixture.hostId, { state: 'draining', drainBy });
+  await keeper.look();
+  assert.equal((await fixture.workerRow(workerId)).goal, 'run');
+  fixture.time.wall = drainBy;
+  await keeper.look();
+  assert.equal((await fixture.workerRow(workerId)).goal, 'destroyed');
+});
+
+test('a job that hangs is cancelled, and its worker stays to be looked into', async (t) => {
+  const fixture = await ControllerFixture.make(t);
+  const { jobId, workerId } = await fixture.assigned();
+  await keepJobsWorker(fixture.context, jobId, HOUR_MS);
+  await fixture.saw({ id: workerId, jobId, state: 'running', startedAt: fixture.time.wall });
+  const job = await fixture.jobRow(jobId);
+  await change(fixture.context, (changes) => cancelJob(changes, job, 'it hangs'));
+  await fixture.saw({
+    ...ended(jobId, workerId),
+    result: { outcome: 'cancelled', finishedAt: 0, logBytes: 0 },
+  });
+  const row = await fixture.workerRow(workerId);
+  assert.deepEqual([row.goal, Number(row.kept_until)], ['cancel', fixture.time.wall + HOUR_MS]);
+  assert.equal((await fixture.jobRow(jobId)).outcome, 'cancelled');
+});
+
+test('a host that is to reboot by a time does not wait for what is kept beyond it', async (t) => {
+  const { fixture, workerId, keeper } = await kept(t);
+  const drainBy = fixture.time.wall + 60_000;
+  const task = { id: 't-1', kind: 'reboot', given: false, reason: 'by hand', drainBy } as const;
+  await setHostTask(fixture.context.db, fixture.hostId, task);
   await keeper.look();
   assert.equal((await fixture.workerRow(workerId)).goal, 'run');
   fixture.time.wall = drainBy;

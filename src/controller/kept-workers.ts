@@ -1,4 +1,4 @@
-import { findHost, type HostRow } from '../db/queries/hosts.ts';
+import { findHost, taskOf, type HostRow } from '../db/queries/hosts.ts';
 import { findJob, setKeep } from '../db/queries/jobs.ts';
 import {
   findWorker,
@@ -80,7 +80,8 @@ export class KeptWorkers {
 /** People agreed to wait for what is kept, until the host's time for it is over. */
 function mustBeEmpty(host: HostRow | undefined, now: number): boolean {
   if (host === undefined || host.state === 'quarantined') return true;
-  return host.drain_by !== null && host.drain_by <= now;
+  const by = [host.drain_by, taskOf(host)?.drainBy];
+  return by.some((time) => typeof time === 'number' && time <= now);
 }
 
 async function letGo({ tx, now, event, host }: Changes, row: WorkerRow): Promise<void> {

@@ -114,8 +114,10 @@ async function observeJob(
       await changes.event('worker', row.id, 'requested', 'for another job');
       return 'renewed';
     }
-    if (row.goal === 'run' && job.keep_ms !== null) {
-      await keepWorker(changes.tx, row.id, changes.now + job.keep_ms);
+    // Also after a cancel: a job that hangs is what people want to look into.
+    if (row.goal !== 'destroyed' && job.keep_ms !== null) {
+      await keepWorker(changes.tx, row.id, changes.now + Number(job.keep_ms));
+      await changes.event('worker', row.id, 'kept');
       return;
     }
     await setWorkerGoal(changes.tx, {
