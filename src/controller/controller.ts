@@ -23,7 +23,7 @@ import { Auth } from './auth.ts';
 import { Integrations } from './ci/integrations.ts';
 import type { IntegrationOrder } from './ci/integration.ts';
 import { ANYTHING, ChangeBus } from './change-bus.ts';
-import { Consoles } from './consoles/consoles.ts';
+import { Consoles, endConsolesOfGone } from './consoles/consoles.ts';
 import type { Context } from './context.ts';
 import { openFiles } from './files/open-files.ts';
 import { handlersOf, type PlanFleet } from './handlers.ts';
@@ -135,7 +135,9 @@ async function start(
   const links = new HostLinks(context.clock);
   const leases = new Leases(context, {
     live: (controllers) => {
-      if (links.setLive(controllers)) context.bus.publish(ANYTHING);
+      if (!links.setLive(controllers)) return;
+      void endConsolesOfGone(context, controllers);
+      context.bus.publish(ANYTHING);
     },
     alone: () => sessions.closeAll('the controller does not reach its database'),
   });

@@ -2,7 +2,7 @@ import { deleteArtifacts } from '../db/queries/artifacts.ts';
 import { deleteCiJobsGoneBefore, deleteDeliveriesBefore } from '../db/queries/ci/jobs.ts';
 import { deleteRunnersRemovedBefore } from '../db/queries/ci/runners.ts';
 import { deleteAuditBefore } from '../db/queries/audit.ts';
-import { consolesEndedBefore, deleteConsole } from '../db/queries/consoles.ts';
+import { consolesEndedBefore, deleteConsole, findConsole } from '../db/queries/consoles.ts';
 import { deleteEventsUpTo, latestEventSeq } from '../db/queries/events.ts';
 import { deleteJob, findJob, forgetOldKeys, jobsFinishedBefore } from '../db/queries/jobs.ts';
 import { DEMAND_KEPT_MS, SLOT_MS } from '../domain/scheduling/forecast.ts';
@@ -143,7 +143,8 @@ async function removeTooMuch(
 ): Promise<void> {
   const mayGo = async (jobId: string): Promise<boolean> => {
     const job = await findJob(db, jobId);
-    return job === undefined || job.state === 'finished';
+    if (job !== undefined) return job.state === 'finished';
+    return (await findConsole(db, jobId))?.ended_at !== null;
   };
   const shelves = {
     logs: { shelf: logs, maxBytes: rules.logBytes },

@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import WebSocket from 'ws';
 import type { DesiredConsole } from '../../domain/console.ts';
 import type { Logger } from '../../platform/logger.ts';
@@ -9,6 +10,8 @@ import type { WayIn } from './way-in.ts';
 /** A controller that takes in less at a time holds the terminal up. */
 const MOST_WAITING_BYTES = 2 ** 20;
 const RESUME_MS = 50;
+const TRIES = 10;
+const AGAIN_MS = 500;
 const ENDED = 1000;
 const FAILED = 4500;
 
@@ -70,12 +73,16 @@ export class AgentConsoles {
 
   /** To the controller that waits for it; undefined: none does. */
   async #connect(id: string, signal: AbortSignal): Promise<WebSocket | undefined> {
-    for (const controller of this.#parts.controllers) {
-      const socket = await this.#dial(controller, id);
-      if (socket === undefined) continue;
-      if (!signal.aborted) return socket;
-      socket.close(ENDED, 'it is not wanted any more');
-      return undefined;
+    // One address may lead to another controller each time.
+    for (let tried = 0; tried < TRIES && !signal.aborted; tried += 1) {
+      if (tried > 0) await sleep(AGAIN_MS);
+      for (const controller of this.#parts.controllers) {
+        const socket = await this.#dial(controller, id);
+        if (socket === undefined) continue;
+        if (!signal.aborted) return socket;
+        socket.close(ENDED, 'it is not wanted any more');
+        return undefined;
+      }
     }
     return undefined;
   }

@@ -1,6 +1,8 @@
 import { execFile } from 'node:child_process';
-import { chown, open, rm } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { chown, open, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Launch } from '../../drivers/sandbox/sandbox.ts';
 
@@ -14,6 +16,8 @@ export interface Terminal {
   resume(): void;
   end(): void;
 }
+
+const OPEN_EVERY_MS = 5;
 
 /** Opens the file by which the command is admitted as its descriptor 3, and becomes the command. */
 const ADMITTED = 'exec 3<"$0"; exec "$@"';
@@ -43,7 +47,11 @@ export async function startTerminal(
     ...{ name: 'xterm-256color', cols, rows: lines, cwd, env: { ...env }, encoding: null },
     ...(uid === undefined || gid === undefined ? {} : { uid, gid }),
   });
-  if (pipe !== undefined) await admit(launch, pipe, terminal.pid);
+  if (pipe !== undefined) {
+    const ended = new AbortController();
+    terminal.onExit(() => ended.abort());
+    await admit(launch, pipe, terminal.pid, ended.signal);
+  }
   return {
     // Without an encoding it gives bytes, whatever its types say.
     onData: (listener) => void terminal.onData((data) => listener(data as unknown as Buffer)),
@@ -57,16 +65,28 @@ export async function startTerminal(
   };
 }
 
-/** Opening the pipe waits until the command has opened its end. */
-async function admit(launch: Launch, path: string, pid: number): Promise<void> {
-  const pipe = await open(path, 'w');
+/** Throws when the command ends before it has opened its end of the pipe. */
+async function admit(launch: Launch, path: string, pid: number, ended: AbortSignal): Promise<void> {
+  const pipe = await openOther(path, ended).finally(() => rm(path, { force: true }));
   try {
-    await rm(path);
     await launch.admit?.(pid);
     await pipe.write('\n');
     if (launch.handed !== undefined) await pipe.write(launch.handed);
   } finally {
     await pipe.close();
+  }
+}
+
+/** Waiting for the other end in the system itself could not be stopped. */
+async function openOther(path: string, ended: AbortSignal): Promise<FileHandle> {
+  for (;;) {
+    try {
+      return await open(path, constants.O_WRONLY | constants.O_NONBLOCK);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENXIO') throw error;
+      if (ended.aborted) throw new Error('the shell ended at once', { cause: error });
+    }
+    await sleep(OPEN_EVERY_MS);
   }
 }
 

@@ -2,6 +2,7 @@ import type { WebSocket } from 'ws';
 import {
   endConsole,
   endConsolesOf,
+  endConsolesOfOthers,
   findConsole,
   insertConsole,
   listConsoles,
@@ -24,6 +25,18 @@ const SHOWN = 200;
 /** Close codes: the console ended, or could not begin. */
 const ENDED = 1000;
 const FAILED = 4500;
+
+/** What a controller that is gone had open is over: nobody would say so of it else. */
+export async function endConsolesOfGone(
+  { db, controllerId, clock, log }: Context,
+  live: ReadonlySet<string>,
+): Promise<void> {
+  try {
+    await endConsolesOfOthers(db, [...new Set([...live, controllerId])], clock.now());
+  } catch (error) {
+    log.log('warn', 'consoles of controllers that are gone are still told to be open', { error });
+  }
+}
 
 interface Joined {
   readonly page: WebSocket;

@@ -9,6 +9,9 @@ import { sendJson } from '../respond.ts';
 import type { Serving } from '../serving.ts';
 import { parseWith } from '../validate.ts';
 
+/** Failed sign-ins are recorded this often at most: anybody can make them, in any number. */
+const FAILURES_EVERY_MS = 1_000;
+
 /** A way to the identity provider may take this long. */
 const WAY_MS = 600_000;
 
@@ -18,6 +21,13 @@ const signInSchema = z.strictObject({ token: z.string().min(1).max(4096) });
 export function mountSignIn(app: FastifyInstance, serving: Serving): void {
   const { options, limits } = serving;
   const { web } = options;
+  let failureAt = -Infinity;
+  const failed = async (request: FastifyRequest) => {
+    const now = performance.now();
+    if (now - failureAt < FAILURES_EVERY_MS) return;
+    failureAt = now;
+    await told(web, request, { who: '?', role: 'viewer', action: 'signIn', status: 401 });
+  };
 
   app.get(
     '/web/session',
@@ -41,7 +51,7 @@ export function mountSignIn(app: FastifyInstance, serving: Serving): void {
       const { token } = parseWith(signInSchema, await readJson(request.raw, limits), 'body');
       const session = await web.sessions.openWithToken(token.trim());
       if (session === undefined) {
-        await told(web, request, { who: '?', role: 'viewer', action: 'signIn', status: 401 });
+        await failed(request);
         throw new ProblemError(
           'unauthenticated',
           'this is no API token that is valid now; make one with `pomona token create`',
@@ -87,7 +97,7 @@ export function mountSignIn(app: FastifyInstance, serving: Serving): void {
         await begin(web, request, reply, await web.sessions.openFor(person));
         reply.redirect(person.returnTo, 302);
       } catch (error) {
-        await told(web, request, { who: '?', role: 'viewer', action: 'signIn', status: 401 });
+        await failed(request);
         backToSignIn(web, reply, error);
       }
     }),

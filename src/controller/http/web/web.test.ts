@@ -82,6 +82,21 @@ test('another site can sign nobody in', async (t) => {
   }
 });
 
+test('failed sign-ins are recorded, and cannot fill the audit log', async (t) => {
+  const { harness } = await signedIn(t);
+  for (let n = 0; n < 20; n += 1) {
+    const answer = await harness.fetch('/web/session', '', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ token: `guess-${n}` }),
+    });
+    assert.equal(answer.status, 401);
+  }
+  const failures = harness.deeds.filter(({ status }) => status === 401);
+  assert.ok(failures.length >= 1 && failures.length < 10, `${failures.length} recorded`);
+  assert.ok(!JSON.stringify(failures).includes('guess'));
+});
+
 test('who signs out is known no longer', async (t) => {
   const { harness, session, csrf } = await signedIn(t);
   const headers = { cookie: session, 'pomona-csrf': csrf };
