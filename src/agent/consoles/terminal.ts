@@ -50,7 +50,11 @@ export async function startTerminal(
   if (pipe !== undefined) {
     const ended = new AbortController();
     terminal.onExit(() => ended.abort());
-    await admit(launch, pipe, terminal.pid, ended.signal);
+    try {
+      await admit(launch, pipe, terminal.pid, ended.signal);
+    } finally {
+      await rm(pipe, { force: true });
+    }
   }
   return {
     // Without an encoding it gives bytes, whatever its types say.
@@ -67,7 +71,7 @@ export async function startTerminal(
 
 /** Throws when the command ends before it has opened its end of the pipe. */
 async function admit(launch: Launch, path: string, pid: number, ended: AbortSignal): Promise<void> {
-  const pipe = await openOther(path, ended).finally(() => rm(path, { force: true }));
+  const pipe = await openOther(path, ended);
   try {
     await launch.admit?.(pid);
     await pipe.write('\n');
