@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import type { Launch } from '../../drivers/sandbox/sandbox.ts';
-import { startTerminal } from './terminal.ts';
+import { findProcesses, processIdentity } from '../../platform/process-table.ts';
+import { startTerminal, type Terminal } from './terminal.ts';
 
 const SIZE = { id: 'c-1', cols: 81, lines: 25 };
 
@@ -18,6 +22,14 @@ function launching(args: readonly string[], more: Partial<Launch> = {}): Launch 
   return { file: '/bin/sh', args, env: { PATH: process.env['PATH'] ?? '' }, cwd: '/', ...more };
 }
 
+/** All that a terminal says, and how it ends. */
+async function hear(terminal: Terminal): Promise<{ said: string; reason: string }> {
+  let said = '';
+  terminal.onData((data) => (said += data.toString('utf8')));
+  const reason = await new Promise<string>((resolve) => terminal.onEnd(resolve));
+  return { said, reason };
+}
+
 test('a command begins once it is admitted, reads what it is handed, and has a terminal', async (t) => {
   const dir = await directory(t);
   const admitted: number[] = [];
@@ -26,19 +38,64 @@ test('a command begins once it is admitted, reads what it is handed, and has a t
     admit: async (pid) => void admitted.push(pid),
     handed: 'given\n',
   });
-  const terminal = await startTerminal(launch, dir, SIZE);
-  let said = '';
-  terminal.onData((data) => (said += data.toString('utf8')));
-  const reason = await new Promise<string>((resolve) => terminal.onEnd(resolve));
+  const { said, reason } = await hear(await startTerminal(launch, dir, SIZE));
   assert.match(reason, /ended with 4/);
   assert.equal(admitted.length, 1);
   assert.match(said, /given\r\n25 81\r\n/);
   assert.deepEqual(await readdir(dir), [], 'nothing of the pipe stays');
 });
 
+test('what a command says and how it ends is heard, however soon that is', async (t) => {
+  const dir = await directory(t);
+  const launch = launching(['-c', 'echo no; exit 4'], { admit: () => sleep(300), handed: 'late' });
+  const { said, reason } = await hear(await startTerminal(launch, dir, SIZE));
+  assert.match(reason, /ended with 4/);
+  assert.equal(said, 'no\r\n');
+});
+
 test('a command that ends before it is admitted is told, and nothing waits for it', async (t) => {
   const dir = await directory(t);
   const launch = launching(['-c', 'true'], { admit: async () => undefined, cwd: '/nowhere' });
-  await assert.rejects(startTerminal(launch, dir, SIZE), /ended at once/);
+  const { reason } = await hear(await startTerminal(launch, dir, SIZE));
+  assert.match(reason, /ended with [1-9]/);
   assert.deepEqual(await readdir(dir), []);
+});
+
+test('a command that cannot be admitted ends', async (t) => {
+  const dir = await directory(t);
+  let shell = 0;
+  const launch = launching(['-c', 'sleep 600'], {
+    admit: async (pid) => {
+      shell = pid;
+      throw new Error('no place');
+    },
+  });
+  await assert.rejects(startTerminal(launch, dir, SIZE), /no place/);
+  while ((await processIdentity(shell)) !== undefined) await sleep(10);
+});
+
+const NEEDS_PROC = process.platform === 'linux' ? false : 'looks at descriptors in /proc';
+test('nothing that is started later holds the terminal', { skip: NEEDS_PROC }, async (t) => {
+  const terminal = await startTerminal(launching(['-c', 'cat']), await directory(t), SIZE);
+  t.after(() => terminal.end());
+  const open = await promisify(execFile)('/bin/sh', ['-c', 'ls -l /proc/self/fd']);
+  assert.doesNotMatch(open.stdout, /ptmx|pts/);
+});
+
+test('all that runs in a terminal ends with whoever started it', async (t) => {
+  const dir = await directory(t);
+  const program = `
+    import { startTerminal } from ${JSON.stringify(new URL('terminal.ts', import.meta.url).href)};
+    const terminal = await startTerminal(${JSON.stringify({
+      ...{ file: '/bin/bash', args: ['-i'], env: { PATH: process.env['PATH'] }, cwd: '/' },
+    })}, ${JSON.stringify(dir)}, ${JSON.stringify(SIZE)});
+    terminal.write(Buffer.from('sleep 61234 & sleep 61234\\n'));
+    terminal.onData((data) => process.stdout.write(data));
+  `;
+  const starter = spawn(process.execPath, ['--input-type=module', '-e', program]);
+  t.after(() => starter.kill('SIGKILL'));
+  const sleeping = () => findProcesses({ argument: '61234' });
+  while ((await sleeping()).length < 2) await sleep(20);
+  starter.kill('SIGKILL');
+  while ((await sleeping()).length > 0) await sleep(20);
 });

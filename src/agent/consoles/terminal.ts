@@ -1,14 +1,19 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { constants } from 'node:fs';
 import { chown, open, rm, type FileHandle } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Launch } from '../../drivers/sandbox/sandbox.ts';
+import { entryPoint } from '../../platform/entry.ts';
 
 /** A command in a terminal of its own. */
 export interface Terminal {
   onData(listener: (data: Buffer) => void): void;
+  /** Told once all that it said has been heard. */
   onEnd(listener: (reason: string) => void): void;
   write(data: Buffer): void;
   resize(cols: number, lines: number): void;
@@ -16,6 +21,27 @@ export interface Terminal {
   resume(): void;
   end(): void;
 }
+
+/** What the process of a terminal is told. */
+export type TerminalOrder =
+  TerminalStart | { readonly type: 'size'; readonly cols: number; readonly lines: number };
+
+export interface TerminalStart {
+  readonly type: 'start';
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly env: Record<string, string>;
+  readonly cwd: string;
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+  readonly cols: number;
+  readonly lines: number;
+}
+
+/** What it answers. */
+export type TerminalStarted =
+  | { readonly type: 'started'; readonly pid: number }
+  | { readonly type: 'failed'; readonly message: string };
 
 const OPEN_EVERY_MS = 5;
 
@@ -31,77 +57,122 @@ export async function startTerminal(
   dir: string,
   { id, cols, lines }: { readonly id: string; readonly cols: number; readonly lines: number },
 ): Promise<Terminal> {
-  const pty = await import('@lydell/node-pty').catch((cause: unknown) => {
-    throw new Error(`this host cannot make terminals: ${(cause as Error).message}`, { cause });
-  });
-  const { file, args, env, cwd, uid, gid } = launch;
+  const { env, cwd, uid, gid } = launch;
   const gated = launch.admit !== undefined || launch.handed !== undefined;
   const pipe = gated ? join(dir, `${id}.pipe`) : undefined;
   if (pipe !== undefined) {
     await promisify(execFile)('mkfifo', ['-m', '600', pipe]);
     if (uid !== undefined && gid !== undefined) await chown(pipe, uid, gid);
   }
-  const command =
-    pipe === undefined ? [file, ...args] : ['/bin/sh', '-c', ADMITTED, pipe, file, ...args];
-  const terminal = pty.spawn(command[0] ?? file, command.slice(1), {
-    ...{ name: 'xterm-256color', cols, rows: lines, cwd, env: { ...env }, encoding: null },
-    ...(uid === undefined || gid === undefined ? {} : { uid, gid }),
-  });
-  if (pipe !== undefined) {
-    const ended = new AbortController();
-    terminal.onExit(() => ended.abort());
-    try {
-      await admit(launch, pipe, terminal.pid, ended.signal);
-    } finally {
-      await rm(pipe, { force: true });
-    }
+  const own = [launch.file, ...launch.args];
+  const [file = '', ...args] = pipe === undefined ? own : ['/bin/sh', '-c', ADMITTED, pipe, ...own];
+  const holder = new Holder();
+  try {
+    const start = { file, args, env: { ...env }, cwd, uid, gid, cols, lines };
+    const pid = await holder.start({ type: 'start', ...start });
+    if (pipe !== undefined) await admit(launch, pipe, pid, () => holder.hasEnded);
+  } catch (error) {
+    holder.end();
+    throw error;
+  } finally {
+    if (pipe !== undefined) await rm(pipe, { force: true });
   }
-  return {
-    // Without an encoding it gives bytes, whatever its types say.
-    onData: (listener) => void terminal.onData((data) => listener(data as unknown as Buffer)),
-    onEnd: (listener) =>
-      void terminal.onExit(({ exitCode }) => listener(`the shell ended with ${exitCode}`)),
-    write: (data) => terminal.write(data.toString('utf8')),
-    resize: (to, rows) => terminal.resize(to, rows),
-    pause: () => terminal.pause(),
-    resume: () => terminal.resume(),
-    end: () => hangUp(terminal.pid),
-  };
+  return holder;
 }
 
-/** Throws when the command ends before it has opened its end of the pipe. */
-async function admit(launch: Launch, path: string, pid: number, ended: AbortSignal): Promise<void> {
-  const pipe = await openOther(path, ended);
+/** The process that holds a terminal. */
+class Holder implements Terminal {
+  readonly #child;
+  readonly #bytes: Socket;
+  /** Where what it says waits until somebody listens: a socket of a child that ends does not. */
+  readonly #said = new PassThrough();
+  readonly #ended: Promise<string>;
+
+  constructor() {
+    const { file, args } = entryPoint('agent/consoles/terminal-process');
+    this.#child = spawn(file, args, {
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe'],
+    });
+    this.#bytes = this.#child.stdio[4] as Socket;
+    this.#bytes.on('error', () => this.end()).pipe(this.#said);
+    this.#bytes.once('close', () => this.#said.end());
+    this.#ended = once(this.#child, 'close').then(
+      ([code]) => `the shell ended with ${code ?? 'its terminal'}`,
+      (error: unknown) => (error as Error).message,
+    );
+  }
+
+  /** Returns the pid of the command. */
+  async start(order: TerminalStart): Promise<number> {
+    this.#child.send(order);
+    const answer = await Promise.race([once(this.#child, 'message'), this.#ended]);
+    const started = typeof answer === 'string' ? undefined : (answer[0] as TerminalStarted);
+    if (started?.type === 'started') return started.pid;
+    throw new Error(`this host cannot make terminals: ${started?.message ?? String(answer)}`);
+  }
+
+  get hasEnded(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  onData(listener: (data: Buffer) => void): void {
+    this.#said.on('data', listener);
+  }
+
+  onEnd(listener: (reason: string) => void): void {
+    this.#said.once('end', () => void this.#ended.then(listener));
+  }
+
+  write(data: Buffer): void {
+    this.#bytes.write(data);
+  }
+
+  resize(cols: number, lines: number): void {
+    if (this.#child.connected) this.#child.send({ type: 'size', cols, lines });
+  }
+
+  pause(): void {
+    this.#said.pause();
+  }
+
+  resume(): void {
+    this.#said.resume();
+  }
+
+  end(): void {
+    if (this.#child.connected) this.#child.disconnect();
+  }
+}
+
+/** Hands the command what it waits for, unless it has ended already: that is told as its end. */
+async function admit(
+  launch: Launch,
+  path: string,
+  pid: number,
+  hasEnded: () => boolean,
+): Promise<void> {
+  const pipe = await openOther(path, hasEnded);
   try {
+    if (pipe === undefined) return;
     await launch.admit?.(pid);
     await pipe.write('\n');
     if (launch.handed !== undefined) await pipe.write(launch.handed);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error;
   } finally {
-    await pipe.close();
+    await pipe?.close();
   }
 }
 
-/** Waiting for the other end in the system itself could not be stopped. */
-async function openOther(path: string, ended: AbortSignal): Promise<FileHandle> {
-  for (;;) {
+/** Waiting for the other end in the system itself could not be stopped. Undefined: it has ended. */
+async function openOther(path: string, hasEnded: () => boolean): Promise<FileHandle | undefined> {
+  while (!hasEnded()) {
     try {
       return await open(path, constants.O_WRONLY | constants.O_NONBLOCK);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENXIO') throw error;
-      if (ended.aborted) throw new Error('the shell ended at once', { cause: error });
     }
     await sleep(OPEN_EVERY_MS);
   }
-}
-
-/** What a terminal that is closed says to all that run in it; what is left goes with its leader. */
-function hangUp(pid: number): void {
-  for (const signal of ['SIGHUP', 'SIGKILL'] as const) {
-    try {
-      process.kill(-pid, signal);
-    } catch {
-      // It ended by itself.
-      return;
-    }
-  }
+  return undefined;
 }
