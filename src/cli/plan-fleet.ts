@@ -1,7 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { drawCourse, drawPage, drawWaits } from '../simulation/plan/draw.ts';
-import { runFleet, type FleetOutcome } from '../simulation/plan/fleet-run.ts';
-import { findFleet, parseTarget } from '../simulation/plan/target.ts';
+import { askFleet } from '../simulation/plan/ask.ts';
+import type { FleetOutcome } from '../simulation/plan/fleet-run.ts';
+import { parseTarget } from '../simulation/plan/target.ts';
 import { readTrace, type TracedJob } from '../simulation/plan/trace.ts';
 import { Random } from '../simulation/random.ts';
 import { UsageError } from './errors.ts';
@@ -24,28 +25,20 @@ export interface PlanOptions {
   readonly json?: boolean;
 }
 
-const DESTROY_MS = 5_000;
 const MONTH_MS = 30 * 86_400_000;
 
 /** Answers how many Macs a history of jobs needs, or how long its jobs wait on this many. */
 export async function planFleet(options: PlanOptions): Promise<void> {
   const trace = options.trace === undefined ? invented(options) : await traced(options.trace);
-  const run = (hosts: number): FleetOutcome => {
-    const ready = Math.ceil((hosts * options.slots * options.ready) / 100);
-    const { slots, make: makeMs } = options;
-    const plan = { hosts, slots, ready, makeMs, destroyMs: DESTROY_MS };
-    return runFleet(options.forecast === true ? { ...plan, forecast: true } : plan, trace);
-  };
   const target = options.target === undefined ? undefined : parseTarget(options.target);
   if (options.target !== undefined && target === undefined) {
     throw new UsageError(
       `--target expects p50, p95, p99 or longest, such as "p95 wait < 2m", not ${options.target}`,
     );
   }
-  const { hosts, tried } =
-    target === undefined
-      ? { hosts: options.hosts, tried: [run(options.hosts)] }
-      : findFleet(target, run);
+  const { slots, ready, make: makeMs, forecast } = options;
+  const question = { slots, ready, makeMs, forecast, target, hosts: options.hosts };
+  const { hosts, tried } = askFleet(question, trace);
   const summary =
     target === undefined
       ? `${trace.length} jobs on ${options.hosts} hosts.`
@@ -58,7 +51,8 @@ export async function planFleet(options: PlanOptions): Promise<void> {
     const outcomes = tried.map(({ plan, jobs, wait, use, lastedMs }) => ({
       ...{ plan, jobs, wait, use, lastedMs },
     }));
-    return printJson({ ...(hosts === undefined ? {} : { hosts }), summary, outcomes });
+    const told = target === undefined ? options.hosts : hosts;
+    return printJson({ ...(told === undefined ? {} : { hosts: told }), summary, outcomes });
   }
   const [heading = [], ...body] = rows;
   printTable(

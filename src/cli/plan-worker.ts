@@ -1,26 +1,19 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { PlanAnswer, PlanQuestion } from '../protocol/api/history-resources.ts';
-import { runFleet, type FleetOutcome } from '../simulation/plan/fleet-run.ts';
-import { findFleet, parseTarget } from '../simulation/plan/target.ts';
+import { askFleet } from '../simulation/plan/ask.ts';
+import { parseTarget } from '../simulation/plan/target.ts';
 import type { TracedJob } from '../simulation/plan/trace.ts';
 
 /** Plays jobs of the past in a thread of its own, so that the controller goes on meanwhile. */
-
-const DESTROY_MS = 5_000;
 
 const { question, jobs } = workerData as { question: PlanQuestion; jobs: TracedJob[] };
 parentPort?.postMessage(answer());
 
 function answer(): PlanAnswer {
-  const { slots, makeMs, hosts: asked = 1 } = question;
-  const run = (hosts: number): FleetOutcome => {
-    const ready = Math.ceil((hosts * slots * question.ready) / 100);
-    return runFleet({ hosts, slots, ready, makeMs, destroyMs: DESTROY_MS }, jobs);
-  };
+  const { hours, hosts: asked = 1, slots, ready, makeMs } = question;
   const target = question.target === undefined ? undefined : parseTarget(question.target);
-  const { hosts, tried } =
-    target === undefined ? { hosts: undefined, tried: [run(asked)] } : findFleet(target, run);
-  const played = `the ${jobs.length} jobs of the last ${question.hours} hours`;
+  const { hosts, tried } = askFleet({ hosts: asked, slots, ready, makeMs, target }, jobs);
+  const played = `the ${jobs.length} jobs of the last ${hours} hours`;
   const summary =
     target === undefined
       ? `${played[0]?.toUpperCase()}${played.slice(1)}, on ${asked} hosts.`

@@ -1,12 +1,10 @@
 import type { HostFacts } from '../../domain/host.ts';
-import { EMPTY_IMAGE, type Pool } from '../../domain/pool.ts';
-import { canaryOf, poolNow } from '../../domain/rollout.ts';
+import { EMPTY_IMAGE } from '../../domain/pool.ts';
 import { wantedImages } from '../../domain/scheduling/fit.ts';
 import { factsOf, listHosts } from '../../db/queries/hosts.ts';
-import { listPools } from '../../db/queries/pools.ts';
-import { rolloutsWithTallies } from '../../db/queries/rollouts.ts';
 import type { ImageView } from '../../protocol/api/history-resources.ts';
 import type { Context } from '../context.ts';
+import { poolsNow } from '../pools-now.ts';
 
 interface Gathered {
   readonly pools: Set<string>;
@@ -26,7 +24,9 @@ export async function listImages({ db }: Context): Promise<ImageView[]> {
     }
     return image;
   };
-  const pools = await poolsNow(db);
+  const pools = (await poolsNow(db)).flatMap(({ now, canary }) =>
+    canary === undefined ? [now] : [now, canary],
+  );
   for (const { name, image } of pools) if (image !== EMPTY_IMAGE) of(image).pools.add(name);
   for (const row of await listHosts(db)) {
     const facts = factsOf(row);
@@ -66,16 +66,4 @@ function gather(
     of(name).fetching.push({ host, detail, ...(share === undefined ? {} : { share }) });
   }
   for (const name of wanted) if (!has.has(name)) of(name).missing.push(host);
-}
-
-/** Pools as they are now, and as they are to be after their roll-outs. */
-async function poolsNow(db: Context['db']): Promise<Pool[]> {
-  const rollouts = new Map(
-    (await rolloutsWithTallies(db)).map(([, rollout]) => [rollout.pool, rollout]),
-  );
-  return (await listPools(db)).flatMap((row) => {
-    const pool = JSON.parse(row.spec) as Pool;
-    const canary = canaryOf(pool, rollouts.get(row.name));
-    return [poolNow(pool, rollouts.get(row.name)), ...(canary === undefined ? [] : [canary])];
-  });
 }

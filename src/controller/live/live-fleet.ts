@@ -1,15 +1,13 @@
-import { poolNow } from '../../domain/rollout.ts';
 import type { Pool } from '../../domain/pool.ts';
 import { factsOf, findHostByName, listHosts, type HostRow } from '../../db/queries/hosts.ts';
 import { findJob, openJobRows, recentlyFinished } from '../../db/queries/jobs.ts';
-import { listPools } from '../../db/queries/pools.ts';
-import { rolloutsWithTallies } from '../../db/queries/rollouts.ts';
 import { findWorker, liveWorkers, type WorkerRow } from '../../db/queries/workers.ts';
 import type { Live, LiveHost, LiveJob } from '../../protocol/api/live-resources.ts';
 import type { WorkerView } from '../../protocol/api/resources.ts';
 import type { Change } from '../change-bus.ts';
 import type { Context } from '../context.ts';
 import type { HostLinks } from '../host-links.ts';
+import { poolsNow } from '../pools-now.ts';
 import { workerView, type WorkersHost } from '../views.ts';
 import { LiveRows } from './live-rows.ts';
 import { liveHost, liveJob } from './live-views.ts';
@@ -143,7 +141,7 @@ export class LiveFleet {
     };
     if (everything) {
       this.#readAllAt = now + READ_ALL_MS;
-      this.#pools = await this.#readPools();
+      this.#pools = (await poolsNow(db)).map((pool) => pool.now);
     }
     if (everything || dirty.host.length > MANY) {
       const rows = await listHosts(db);
@@ -174,15 +172,6 @@ export class LiveFleet {
         this.#jobs.put(id, row && liveJob(row));
       }
     }
-  }
-
-  async #readPools(): Promise<Pool[]> {
-    const { db } = this.#context;
-    const rollouts = new Map(
-      (await rolloutsWithTallies(db)).map(([, rollout]) => [rollout.pool, rollout]),
-    );
-    const rows = await listPools(db);
-    return rows.map((row) => poolNow(JSON.parse(row.spec) as Pool, rollouts.get(row.name)));
   }
 
   #host(row: HostRow): LiveHost {

@@ -4,18 +4,15 @@ import type { HostFacts } from '../../domain/host.ts';
 import type { HostTask } from '../../domain/host-task.ts';
 import { ownedPrefix } from '../../domain/ids.ts';
 import type { JobOrder } from '../../domain/job.ts';
-import type { Pool } from '../../domain/pool.ts';
-import { canaryOf, poolNow } from '../../domain/rollout.ts';
 import { wantedImages } from '../../domain/scheduling/fit.ts';
 import type { DesiredWorker } from '../../domain/worker.ts';
 import { findHost, taskOf } from '../../db/queries/hosts.ts';
 import { findJob, payloadOf } from '../../db/queries/jobs.ts';
 import { runnerOfJob } from '../../db/queries/ci/runners.ts';
-import { listPools } from '../../db/queries/pools.ts';
-import { rolloutsWithTallies } from '../../db/queries/rollouts.ts';
 import { liveWorkersOfHost, specOf, type WorkerRow } from '../../db/queries/workers.ts';
 import type { Context } from '../context.ts';
 import { runnerSecrets } from '../ci/runner-secrets.ts';
+import { poolsNow } from '../pools-now.ts';
 import type { Secrets } from '../secrets.ts';
 
 /** The whole list of workers wanted on a host, as its agent is told. */
@@ -43,15 +40,9 @@ export async function desiredWorkers(
 export async function desiredImages({ db }: Context, hostId: string): Promise<string[]> {
   const host = await findHost(db, hostId);
   if (host === undefined || host.facts === null) return [];
-  const rollouts = new Map(
-    (await rolloutsWithTallies(db)).map(([, rollout]) => [rollout.pool, rollout]),
-  );
   // The old image stays where it can be gone back to.
-  const pools = (await listPools(db)).flatMap((row) => {
-    const pool = JSON.parse(row.spec) as Pool;
-    const rollout = rollouts.get(row.name);
-    const canary = canaryOf(pool, rollout);
-    return [pool, poolNow(pool, rollout), ...(canary === undefined ? [] : [canary])];
+  const pools = (await poolsNow(db)).flatMap(({ spec, now, canary }) => {
+    return [spec, now, ...(canary === undefined ? [] : [canary])];
   });
   return wantedImages(pools, JSON.parse(host.facts) as HostFacts);
 }
