@@ -8,7 +8,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { makeRoot, staticBusybox } from '../test/contract/root-file-system.ts';
-import { adminToken, Person, startBrowser } from '../test/dashboard-page.ts';
+import { Person, startBrowser } from '../test/dashboard-page.ts';
 import { Pomona } from '../test/system/pomona.ts';
 
 const MINUTES = Number(process.argv[2] ?? 4);
@@ -113,8 +113,8 @@ async function build(): Promise<void> {
 async function look(colourful: string): Promise<void> {
   const browser = await startBrowser();
   const me = await Person.come(browser, url, { width: 1280 });
-  await me.signIn(await adminToken(pomona.data));
-  const headers = { authorization: `Bearer ${await adminToken(pomona.data)}` };
+  await me.signIn(await pomona.adminToken());
+  const headers = { authorization: `Bearer ${await pomona.adminToken()}` };
   const answer = await fetch(`${url}/api/v1/jobs?builds=true`, { headers });
   const { items } = (await answer.json()) as { items: readonly { readonly id: string }[] };
   const last = items[0]?.id ?? '';

@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { IntegrationView } from '../src/protocol/api/ci-resources.ts';
+import type { Timeline } from '../src/protocol/api/history-resources.ts';
 import type { JobView, WorkerView } from '../src/protocol/api/resources.ts';
 import { FakeGithub, type FakeGithubOptions } from './fakes/github/github.ts';
 import { Pomona, until } from './system/pomona.ts';
@@ -78,4 +79,13 @@ export async function quiet(pomona: Pomona, nothingThere: () => Promise<boolean>
 
 export async function jobsOf(pomona: Pomona): Promise<JobView[]> {
   return pomona.json<JobView[]>(['job', 'list', '--limit', '1000']);
+}
+
+/** What the page of a job says of the CI system's own. */
+export async function ciLink(pomona: Pomona, jobId: string): Promise<Timeline['ci']> {
+  const url = `http://127.0.0.1:${pomona.port}/api/v1/jobs/${jobId}/timeline`;
+  const headers = { authorization: `Bearer ${await pomona.adminToken()}` };
+  const answer = await fetch(url, { headers });
+  assert.equal(answer.status, 200);
+  return ((await answer.json()) as Timeline).ci;
 }

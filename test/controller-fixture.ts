@@ -80,10 +80,11 @@ export class ControllerFixture {
   }
 
   /** A worker that its host observed as ready. */
-  async readyWorker(): Promise<string> {
+  async readyWorker(more: { jobs?: number } = {}): Promise<string> {
     const { db } = this.context;
     const before = new Set((await liveWorkersOfHost(db, this.hostId)).map(({ id }) => id));
-    await carryOut(this.context, [{ type: 'create', hostId: this.hostId, spec: SPEC }]);
+    const spec = { ...SPEC, ...more };
+    await carryOut(this.context, [{ type: 'create', hostId: this.hostId, spec }]);
     const made = (await liveWorkersOfHost(db, this.hostId)).find(({ id }) => !before.has(id));
     if (made === undefined) throw new Error('no worker was made');
     await this.saw({ id: made.id, state: 'ready' });

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
 import type { AxeResults } from 'axe-core';
@@ -105,9 +104,4 @@ export class Person {
     assert.deepEqual(this.complaints, []);
     assert.deepEqual(this.#foreign, [], 'a page asked something of another origin');
   }
-}
-
-/** The token of the first administrator. */
-export async function adminToken(data: string): Promise<string> {
-  return (await readFile(join(data, 'admin.token'), 'utf8')).trim();
 }

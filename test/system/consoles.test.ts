@@ -7,7 +7,6 @@ import { findProcesses } from '../../src/platform/process-table.ts';
 import type { ConsoleView } from '../../src/protocol/api/history-resources.ts';
 import type { JobView, WorkerView } from '../../src/protocol/api/resources.ts';
 import { ConsoleClient } from '../console-client.ts';
-import { adminToken } from '../dashboard-page.ts';
 import { Pomona, until } from './pomona.ts';
 
 const CONFIG = `
@@ -26,7 +25,7 @@ describe('ways into workers', { timeout: 300_000 }, () => {
     url = `http://127.0.0.1:${pomona.port}`;
     await writeFile(join(pomona.data, 'pomona.yaml'), CONFIG);
     await pomona.up();
-    token = await adminToken(pomona.data);
+    token = await pomona.adminToken();
   });
   after(() => pomona.remove());
 

@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Browser } from 'playwright-core';
 import type { HostView } from '../../src/protocol/api/host-resources.ts';
-import { adminToken, noBrowser, Person, startBrowser } from '../dashboard-page.ts';
+import { noBrowser, Person, startBrowser } from '../dashboard-page.ts';
 import { kill, Pomona, until } from './pomona.ts';
 
 const DIST = fileURLToPath(new URL('../../dist/dashboard/', import.meta.url));
@@ -61,7 +61,7 @@ describe('the dashboard of a large fleet', { skip: noBrowser, timeout: 600_000 }
     load = pomona.spawn([...agent, '--name', 'load', '--synthetic', String(HOSTS), ...slots]);
     load.stdout?.resume();
     load.stderr?.resume();
-    token = await adminToken(pomona.data);
+    token = await pomona.adminToken();
     browser = await startBrowser();
     me = await Person.come(browser, url);
     await until(

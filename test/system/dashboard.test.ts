@@ -8,7 +8,7 @@ import type { Browser } from 'playwright-core';
 import type { AuditEntry } from '../../src/protocol/api/history-resources.ts';
 import type { JobView, WorkerView } from '../../src/protocol/api/resources.ts';
 import { makeRoot, staticBusybox } from '../contract/root-file-system.ts';
-import { adminToken, noBrowser, Person, startBrowser } from '../dashboard-page.ts';
+import { noBrowser, Person, startBrowser } from '../dashboard-page.ts';
 import { kill, Pomona, until } from './pomona.ts';
 
 const CONFIG = `
@@ -74,7 +74,7 @@ describe('the dashboard', { skip: noBrowser, timeout: 600_000 }, () => {
       ...['--label', 'rack=1', '--data', join(pomona.data, 'agent')],
       ...['--build-store', `copy:${join(pomona.data, 'builds')}`],
     ]);
-    token = await adminToken(pomona.data);
+    token = await pomona.adminToken();
     browser = await startBrowser();
   });
   afterEach(async () => {

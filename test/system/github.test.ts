@@ -11,6 +11,7 @@ import {
   POOLS,
   startGithub,
   WEBHOOK_SECRET,
+  ciLink,
 } from '../ci-fixture.ts';
 import type { FakeGithub } from '../fakes/github/github.ts';
 import type { FakeJob } from '../fakes/github/state.ts';
@@ -52,6 +53,9 @@ describe('GitHub Actions', () => {
     const [ours] = await jobsOf(pomona);
     assert.equal(ours?.outcome, 'succeeded');
     assert.equal(ours.reason, `it ran CI / ${job.name}`);
+    const { url, title, integration: of } = (await ciLink(pomona, ours.id)) ?? assert.fail();
+    assert.deepEqual([of, title], ['gh', `CI / ${job.name}`]);
+    assert.match(url ?? '', new RegExp(`/acme/app/actions/runs/\\d+/job/${job.id}$`));
     const log = await pomona.run(['job', 'logs', ours.id]);
     assert.match(log.out, /Listening for Jobs\nRunning job: \d+\n/);
     const shown = JSON.stringify(await pomona.json(['job', 'show', ours.id]));

@@ -9,6 +9,7 @@ import {
   quiet,
   startGithub,
   WEBHOOK_SECRET,
+  ciLink,
 } from '../ci-fixture.ts';
 import type { FakeGithub } from '../fakes/github/github.ts';
 import { APP_ID, type FakeCheck } from '../fakes/github/checks.ts';
@@ -90,6 +91,11 @@ describe('a repository without a CI server', () => {
     await clean();
     const jobs = await jobsOf(pomona);
     assert.equal(jobs.length, 2);
+    const links = await Promise.all(jobs.map(async ({ id }) => (await ciLink(pomona, id))?.url));
+    const shown = [passed, failed].map(
+      ({ id }) => `https://github.example.org/acme/app/runs/${id}`,
+    );
+    assert.deepEqual(links.toSorted(), shown.toSorted(), 'each leads to its check');
     const artifacts = jobs.flatMap((job) => job.artifacts.map(({ path }) => path));
     assert.match(artifacts.join(), /^acme-app-\w+\/out\/file$/);
   });

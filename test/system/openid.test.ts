@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Provider } from 'oidc-provider';
 import type { Browser } from 'playwright-core';
-import { adminToken, noBrowser, Person, startBrowser } from '../dashboard-page.ts';
+import { noBrowser, Person, startBrowser } from '../dashboard-page.ts';
 import { Pomona } from './pomona.ts';
 
 const SECRET = 'the-secret-of-the-client';
@@ -143,7 +143,7 @@ dashboard:
     const { page } = await Person.come(browser, url);
     await page.goto(`${url}/web/openid/start`);
     await page.getByRole('alert').getByText('does not answer').waitFor();
-    await page.getByLabel('API token').fill(await adminToken(pomona.data));
+    await page.getByLabel('API token').fill(await pomona.adminToken());
     await page.getByRole('button', { name: 'Sign in', exact: true }).click();
     await page.getByText('No host has joined yet').waitFor();
   });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, chown, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -102,6 +102,11 @@ export class Pomona {
     const ran = await this.run([...args, '--json']);
     assert.equal(ran.code, 0, ran.err);
     return JSON.parse(ran.out) as T;
+  }
+
+  /** The token of the first administrator. */
+  async adminToken(): Promise<string> {
+    return (await readFile(join(this.data, 'admin.token'), 'utf8')).trim();
   }
 
   /** Kills the servers; what they started goes on. */

@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import type { JobView, WorkerView } from '../../src/protocol/api/resources.ts';
 import { findProcesses } from '../../src/platform/process-table.ts';
 import { ConsoleClient } from '../console-client.ts';
-import { adminToken, noBrowser, Person, startBrowser } from '../dashboard-page.ts';
+import { noBrowser, Person, startBrowser } from '../dashboard-page.ts';
 import { debianGuest } from '../debian-guest.ts';
 import { Pomona, kill, until } from './pomona.ts';
 
@@ -105,7 +105,7 @@ describe('workers that are real virtual machines', { skip }, () => {
     const [job] = await jobs();
     const place = { workerId: job?.workerId ?? '', kind: 'shell' } as const;
     const url = `http://127.0.0.1:${pomona.port}`;
-    const token = await adminToken(pomona.data);
+    const token = await pomona.adminToken();
     const shell = await ConsoleClient.open(url, token, place);
     shell.resize(101, 33);
     shell.type("stty size; ps | grep 65432'1'; echo bye\n");

@@ -86,3 +86,29 @@ test('a job’s time line has its own states and those of its worker, in order',
     ],
   );
 });
+
+test('a job’s time line leaves out what its worker did for the jobs before and after', async (t) => {
+  const fixture = await withPool(t);
+  const id = await fixture.readyWorker({ jobs: 3 });
+  const result = { outcome: 'succeeded', finishedAt: 0, logBytes: 0 } as const;
+  const jobs: string[] = [];
+  for (const epoch of [1, 2, 3]) {
+    if (epoch > 1) await fixture.saw({ id, epoch, state: 'ready' });
+    const jobId = await fixture.job();
+    await carryOut(fixture.context, [{ type: 'assign', jobId, workerId: id }]);
+    await fixture.saw({ id, epoch, jobId, state: 'running', startedAt: fixture.time.wall });
+    await fixture.saw({ id, epoch, jobId, state: 'finishing', result });
+    jobs.push(jobId);
+  }
+  for (const jobId of jobs) {
+    const { events } = await jobTimeline(fixture.context, jobId);
+    assert.deepEqual(
+      events.map(({ of, state }) => `${of} ${state}`).slice(0, 6),
+      [
+        ...['worker requested', 'worker ready', 'job assigned', 'job running'],
+        ...['worker running', 'job succeeded'],
+      ],
+      jobId,
+    );
+  }
+});

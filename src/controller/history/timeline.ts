@@ -1,5 +1,5 @@
 import { ciJobOfJob } from '../../db/queries/ci/runners.ts';
-import { eventsOf } from '../../db/queries/events.ts';
+import { eventsOf, type EventRow } from '../../db/queries/events.ts';
 import { factsOf, findHost } from '../../db/queries/hosts.ts';
 import { findJob } from '../../db/queries/jobs.ts';
 import { findWorker, specOf, type WorkerRow } from '../../db/queries/workers.ts';
@@ -20,7 +20,7 @@ export async function jobTimeline({ db }: Context, jobId: string): Promise<Timel
   const ci = job.integration === null ? undefined : await ciJobOfJob(db, jobId);
   const isThere = worker !== undefined && worker.state !== 'destroyed';
   return {
-    events: events
+    events: whileItsWorker(events)
       .filter(({ kind }) => kind === 'job' || kind === 'worker')
       .map(({ at, kind, subject, state, reason }) => ({
         ...{ at: Number(at), of: kind === 'job' ? ('job' as const) : ('worker' as const) },
@@ -39,6 +39,16 @@ export async function jobTimeline({ db }: Context, jobId: string): Promise<Timel
           },
         }),
   };
+}
+
+/** Without what the worker did for other jobs, before or after: each begins with a request. */
+function whileItsWorker(events: readonly EventRow[]): EventRow[] {
+  const given = events.findLastIndex(({ kind, state }) => kind === 'job' && state === 'assigned');
+  const isRequest = ({ kind, state }: EventRow) => kind === 'worker' && state === 'requested';
+  const from = events.slice(0, given + 1).findLastIndex(isRequest);
+  const next = events.findIndex((event, index) => index > given && isRequest(event));
+  const to = next === -1 ? events.length : next;
+  return events.filter(({ kind }, index) => kind !== 'worker' || (index >= from && index < to));
 }
 
 async function workerOf(

@@ -27,18 +27,26 @@ const NO_BODY = NOTHING.optional();
 
 /** Mounts every operation of the API. */
 export function mountApi(app: FastifyInstance, serving: Serving): void {
+  /** By calls that are to be recorded: records them, once. */
+  const deeds = new WeakMap<FastifyRequest, () => Promise<void>>();
   for (const route of Object.values<Route & { readonly id: RouteId }>(ROUTES)) {
     const streams = isStream(route.id);
     app.route({
       method: route.method,
       url: API_PREFIX + route.path.replaceAll(/\{(\w+)\}/g, ':$1'),
+      // Whoever has an answer knows that it was recorded.
+      onSend: async (request) => deeds.get(request)?.(),
       handler: serving.watched(route.id, streams, async (request, reply) => {
         const signal = serving.lifecycle.signalFor(reply.raw);
         const principal = await requirePerson(serving.options, request.raw);
         const asked: Asked = {};
         if (route.method !== 'GET' && route.unaudited !== true) {
-          const record = () => recordDeed(serving, route, { principal, asked }, request, reply);
-          reply.raw.once('close', record);
+          let recorded: Promise<void> | undefined;
+          const record = () =>
+            (recorded ??= recordDeed(serving, route, { principal, asked }, request, reply));
+          deeds.set(request, record);
+          // They did not wait for the answer.
+          reply.raw.once('close', () => void record());
         }
         checkRole(principal, route.role);
         const call = { ...(await callOf(serving, route, request, asked)), principal, signal };
@@ -90,14 +98,14 @@ async function bodyOf(
 
 const DETAIL_LENGTH = 2_000;
 
-/** Who did what is known also when it failed, and when they did not wait for the answer. */
-function recordDeed(
+/** Who did what is known also when it failed. */
+async function recordDeed(
   { options }: Serving,
   route: Route,
   { principal, asked: { query, body } }: { principal: TokenPrincipal; asked: Asked },
   request: FastifyRequest,
   reply: FastifyReply,
-): void {
+): Promise<void> {
   const said = { ...(query as object), ...(route.secret === true ? {} : (body as object)) };
   const detail = Object.keys(said).length === 0 ? undefined : JSON.stringify(said);
   const params = request.params as Record<string, string>;
@@ -106,11 +114,13 @@ function recordDeed(
   const deed = {
     ...{ who: principal.name, role: principal.role, action: route.id, target },
     detail: detail?.slice(0, DETAIL_LENGTH),
-    ...{ status: reply.raw.statusCode, address: request.ip },
+    ...{ status: reply.statusCode, address: request.ip },
   };
-  options.web.audit(deed).catch((error: unknown) => {
+  try {
+    await options.web.audit(deed);
+  } catch (error) {
     options.log.log('error', 'what somebody did was not recorded', { ...deed, error });
-  });
+  }
 }
 
 function idempotencyKeyOf(request: FastifyRequest): string | undefined {

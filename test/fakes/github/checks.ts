@@ -166,7 +166,8 @@ export class FakeChecks {
 }
 
 function shown({ id, name, head_sha, external_id, status, conclusion }: FakeCheck) {
-  return { id, name, head_sha, external_id, status, conclusion };
+  const html_url = `https://github.example.org/acme/app/runs/${id}`;
+  return { id, name, head_sha, external_id, status, conclusion, html_url };
 }
 
 /** As GitHub packs it: all in one directory, named after the commit. */

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { HttpHarness } from '../../../../test/http-harness.ts';
 import { cookieJar } from './cookies.ts';
 
@@ -149,4 +150,24 @@ test('files with their hash in their name are kept, and what is not there is tol
   assert.equal((await harness.fetch('/assets/..%2Findex.html', '')).status, 404);
   assert.equal((await harness.fetch('/api/v1/nothing', '')).status, 404);
   assert.equal((await harness.fetch('/web/nothing', '')).status, 404);
+});
+
+test('whoever has an answer finds it in the audit log', async (t) => {
+  const { harness } = await signedIn(t);
+  const audit = harness.web.audit.bind(harness.web);
+  harness.web.audit = async (deed) => {
+    await sleep(100);
+    await audit(deed);
+  };
+  for (const [name, status] of [
+    ['admin', 204],
+    ['viewer', 403],
+  ] as const) {
+    const headers = { 'content-type': 'application/json' };
+    const answer = await harness.fetch('/api/v1/secrets/A_SECRET', `token-${name}`, {
+      ...{ method: 'PUT', headers, body: '{"value":"x"}' },
+    });
+    assert.equal(answer.status, status);
+    assert.equal(harness.deeds.at(-1)?.status, status);
+  }
 });

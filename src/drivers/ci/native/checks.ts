@@ -1,5 +1,5 @@
 import type { CiHttp } from '../http/http.ts';
-import { checkRunSchema, checkRunsSchema } from './wire.ts';
+import { checkRunSchema, checkRunsSchema, type CheckRun } from './wire.ts';
 
 /** What a job is called among the checks of a commit. */
 export const CHECK_PREFIX = 'pomona / ';
@@ -39,7 +39,7 @@ export class Checks {
     state: { status: 'queued' } | { conclusion: 'action_required' | 'failure' },
     output: CheckOutput,
     signal: AbortSignal,
-  ): Promise<number> {
+  ): Promise<CheckRun> {
     const asks = 'conclusion' in state && state.conclusion === 'action_required';
     const json = {
       ...{ name: CHECK_PREFIX + check.job, head_sha: check.sha, external_id: check.externalId },
@@ -50,7 +50,7 @@ export class Checks {
     const path = `repos/${check.repository}/check-runs`;
     const what = `a check of ${check.repository}`;
     const request = { method: 'POST', path, json, schema: checkRunSchema, what } as const;
-    return (await this.#http.get(request, signal)).id;
+    return this.#http.get(request, signal);
   }
 
   async update(

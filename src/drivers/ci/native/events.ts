@@ -4,7 +4,13 @@ import type { CiHttp } from '../http/http.ts';
 import type { Checks } from './checks.ts';
 import { isSetOffBy, readPipeline, type PipelineJob } from './pipeline.ts';
 import type { NativeSettings } from './settings.ts';
-import { checkRunEventSchema, permissionSchema, pullRequestSchema, pushSchema } from './wire.ts';
+import {
+  checkRunEventSchema,
+  permissionSchema,
+  pullRequestSchema,
+  pushSchema,
+  type CheckRun,
+} from './wire.ts';
 import { z } from 'zod';
 
 /** Who may write to a repository is no stranger. */
@@ -153,7 +159,7 @@ export class NativeEvents {
     const before = again ? undefined : await this.#checks.find(repository, sha, name, signal);
     if (before !== undefined) {
       const known = before.status === 'queued' ? knownOf(before.external_id) : undefined;
-      return known && ciJob(repository, sha, String(before.id), job.labels, known);
+      return known && ciJob(commit, before, job.labels, known);
     }
     const known: Known = { event, branch, fork, author, approved, job: name };
     const check = { repository, sha, job: name, externalId: JSON.stringify(known) };
@@ -164,8 +170,8 @@ export class NativeEvents {
       return undefined;
     }
     const output = { title: 'It waits for a worker', summary: `Labels: ${job.labels.join(', ')}` };
-    const id = await this.#checks.create(check, { status: 'queued' }, output, signal);
-    return ciJob(repository, sha, String(id), job.labels, known);
+    const made = await this.#checks.create(check, { status: 'queued' }, output, signal);
+    return ciJob(commit, made, job.labels, known);
   }
 }
 
@@ -184,16 +190,16 @@ export async function pipelineAt(
 }
 
 function ciJob(
-  repository: string,
-  sha: string,
-  checkId: string,
+  { repository, sha }: Commit,
+  { id, html_url: url }: CheckRun,
   labels: readonly string[],
   { job, event, fork, author, approved }: Known,
 ): CiJob {
-  const group = [repository, sha, checkId, job].join(' ');
+  const group = [repository, sha, id, job].join(' ');
   return {
-    ...{ key: checkId, state: 'queued', labels, source: repository, group },
+    ...{ key: String(id), state: 'queued', labels, source: repository, group },
     title: `${job} at ${sha.slice(0, 10)}`,
+    ...(url === undefined || url === null ? {} : { url }),
     event: { name: event, fork, author, approved },
   };
 }

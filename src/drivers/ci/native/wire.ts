@@ -43,7 +43,9 @@ export const checkRunSchema = z.object({
   status: z.string(),
   conclusion: z.string().nullish(),
   external_id: z.string().nullish(),
+  html_url: z.string().nullish(),
 });
+export type CheckRun = z.output<typeof checkRunSchema>;
 export const checkRunsSchema = z.object({ check_runs: z.array(checkRunSchema) });
 
 export const permissionSchema = z.object({ permission: z.string() });
