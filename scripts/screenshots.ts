@@ -98,14 +98,22 @@ async function build(): Promise<void> {
   await mkdir(join(context, 'base'), { recursive: true });
   makeRoot(join(context, 'base'), staticBusybox() ?? '');
   for (const more of ['', '(run (shell "sleep 2; echo linked"))']) {
+    const nested = (name: string, ...ops: string[]) =>
+      `(build ${name} ((from ./base) (shell /bin/sh -c) ${ops.join(' ')}))`;
     const steps = [
-      '(run (shell "sleep 1; echo configured; seq 1 20"))',
-      '(run (shell "dd if=/dev/zero of=/objects bs=1048576 count=24; echo compiled"))',
+      nested('deps', '(run (shell "sleep 1; echo fetched > /deps; seq 1 20"))'),
+      nested(
+        'tools',
+        '(copy (from (build deps)) (src /deps) (dst /deps))',
+        '(run (shell "dd if=/dev/zero of=/tool bs=1048576 count=24"))',
+      ),
+      '(from ./base) (shell /bin/sh -c)',
+      '(copy (from (build deps)) (src /deps) (dst /deps))',
+      '(run (shell "sleep 1; echo configured"))',
+      '(copy (from (build tools)) (src /tool) (dst /tool))',
+      '(run (shell "sleep 1; echo compiled"))',
     ];
-    await writeFile(
-      join(context, 'app.spec'),
-      `((from ./base) (shell /bin/sh -c) ${steps.join(' ')} ${more})`,
-    );
+    await writeFile(join(context, 'app.spec'), `(${steps.join(' ')} ${more})`);
     await pomona.run(['build', '--remote', join(context, 'app.spec')]);
   }
 }

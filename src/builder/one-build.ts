@@ -87,7 +87,12 @@ interface CopyOver {
   readonly machine: MachineOrder;
 }
 
-type Scope = ReadonlyMap<string, Promise<ParentResult>>;
+type Scope = ReadonlyMap<string, Nested>;
+
+interface Nested {
+  readonly path: readonly string[];
+  readonly result: Promise<ParentResult>;
+}
 
 /** One build with the builds in it. */
 export class OneBuild {
@@ -141,9 +146,10 @@ export class OneBuild {
     let scope = outer;
     const nested: Promise<ParentResult>[] = [];
     for (const { name, spec: inner } of spec.builds) {
-      const result = this.#begin(this.#spec(inner, [...path, name], scope));
+      const innerPath = [...path, name];
+      const result = this.#begin(this.#spec(inner, innerPath, scope));
       nested.push(result);
-      scope = new Map([...scope, [name, result]]);
+      scope = new Map([...scope, [name, { path: innerPath, result }]]);
     }
     const own = this.#begin(this.#steps(spec, path, scope));
     const [result] = await Promise.all([own, ...nested]);
@@ -180,7 +186,10 @@ export class OneBuild {
       } else if (op.op === 'copy') {
         index += 1;
         const over = { parent: result, context, machine };
-        result = await this.#copy(over, op, scope, placeOf(index, headingOf(op)));
+        const nested = op.from === undefined ? undefined : scope.get(op.from);
+        const place = placeOf(index, headingOf(op));
+        const copies = nested === undefined ? {} : { copies: nested.path };
+        result = await this.#copy(over, op, nested, { ...place, ...copies });
       } else if (isStep(op)) {
         index += 1;
         result = await this.#machineStep(result, op, machine, placeOf(index, headingOf(op)));
@@ -269,9 +278,14 @@ export class OneBuild {
     return { id: row.id, snapshot: snapshotOf(row), layout: parent.layout };
   }
 
-  async #copy(over: CopyOver, op: CopyOp, scope: Scope, place: StepPlace): Promise<ParentResult> {
+  async #copy(
+    over: CopyOver,
+    op: CopyOp,
+    nested: Nested | undefined,
+    place: StepPlace,
+  ): Promise<ParentResult> {
     await this.#request.onEvent({ type: 'step', place });
-    const source = op.from === undefined ? undefined : await scope.get(op.from);
+    const source = await nested?.result;
     const row =
       source === undefined
         ? await this.#copyFrom(await this.#contextRoot(), over, op, place)

@@ -9,6 +9,8 @@ export interface StepPlace {
   /** How many steps there are beside the base. */
   readonly of: number;
   readonly heading: string;
+  /** Names of the nested build that it copies from, outermost first. */
+  readonly copies?: readonly string[];
   /** It is never made anew on purpose: a person did it, or something rests on it that one did. */
   readonly kept?: boolean;
 }

@@ -17,7 +17,11 @@ const stepSchema = z.object({
 });
 
 export const logMarkSchema = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('step'), ...stepSchema.shape, heading: z.string() }),
+  z.object({
+    ...{ type: z.literal('step'), ...stepSchema.shape, heading: z.string() },
+    /** Names of the nested build that it copies from, outermost first. */
+    copies: z.array(z.string()).exactOptional(),
+  }),
   z.object({
     type: z.literal('done'),
     ...stepSchema.shape,

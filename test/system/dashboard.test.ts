@@ -324,7 +324,11 @@ describe('the dashboard', { skip: noBrowser, timeout: 600_000 }, () => {
     await mkdir(join(context, 'base'));
     makeRoot(join(context, 'base'), busybox);
     const spec = (more: string) =>
-      `((from ./base) (shell /bin/sh -c) (run (shell "echo one > /a; echo said by one")) ${more})`;
+      [
+        '((build deps ((from ./base) (shell /bin/sh -c) (run (shell "echo dep > /d"))))',
+        '(from ./base) (shell /bin/sh -c) (run (shell "echo one > /a; echo said by one"))',
+        `(copy (from (build deps)) (src /d) (dst /d)) ${more})`,
+      ].join(' ');
     await writeFile(join(context, 'a.spec'), spec(''));
     const first = await pomona.run(['build', '--remote', join(context, 'a.spec')]);
     assert.equal(first.code, 0, first.err);
@@ -335,7 +339,12 @@ describe('the dashboard', { skip: noBrowser, timeout: 600_000 }, () => {
     const { page } = me;
     await me.signIn(token, '/builds');
     await page.getByRole('link', { name: 'build a.spec' }).first().click();
-    await page.getByText('3 steps: 2 cached, 1 run.').waitFor();
+    await page.getByText('6 steps: 5 cached, 1 run.').waitFor();
+    assert.deepEqual(await page.getByRole('listitem').locator('code').allInnerTexts(), [
+      ...['from ./base', 'run echo one > /a; echo said by one'],
+      ...['[deps] from ./base', '[deps] run echo dep > /d', 'copy /d /d', 'run echo two'],
+    ]);
+    assert.equal(await page.locator('.rail path').count(), 1, 'the nested build leads into a step');
     const step = page.getByRole('listitem').filter({ hasText: 'echo one' });
     await step.getByText('cached').waitFor();
     await step.getByRole('button', { name: /^Log/ }).click();

@@ -7,6 +7,8 @@ export interface Step {
   readonly index: number;
   readonly of: number;
   readonly heading: string;
+  /** Names of the nested build that it copies from, outermost first. */
+  readonly copies?: readonly string[];
   readonly how?: 'cached' | 'made' | 'shared' | 'failed';
   readonly id?: string;
   readonly ms?: number;
@@ -36,9 +38,12 @@ export class Steps {
     const key = JSON.stringify([build, index]);
     const known = this.#steps.get(key) ?? { build, index, of, heading: '', from: line };
     switch (mark.type) {
-      case 'step':
-        this.#steps.set(key, { build, index, of, heading: mark.heading, from: line });
+      case 'step': {
+        const { heading, copies } = mark;
+        const more = copies === undefined ? {} : { copies };
+        this.#steps.set(key, { build, index, of, heading, ...more, from: line });
         return;
+      }
       case 'done':
         this.#steps.set(key, { ...known, how: mark.how, id: mark.id, ms: mark.ms, to: line });
         return;

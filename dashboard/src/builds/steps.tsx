@@ -6,6 +6,7 @@ import { LogLines } from '../log/log-lines.ts';
 import { bytes, count } from '../ui/amounts.ts';
 import { Badge, type Tone } from '../ui/parts.tsx';
 import { span } from '../ui/time.tsx';
+import { graphOf, type GraphRow } from './graph.ts';
 import { prefixOf, Steps as Gathered, type Step } from './steps-of.ts';
 
 const TONES: Readonly<Record<NonNullable<Step['how']> | 'running', Tone>> = {
@@ -18,6 +19,10 @@ const WORDS = {
   failed: 'failed',
   running: 'running',
 } as const;
+
+const LANE_PX = 18;
+/** From the top of a row to the middle of its step. */
+const NODE_PX = 22;
 
 /** The steps of a build: what was there already, what was run, how long each took and what it added. */
 export default function Steps({ job }: { readonly job: JobView }) {
@@ -37,6 +42,8 @@ export default function Steps({ job }: { readonly job: JobView }) {
       </p>
     );
   const longest = Math.max(1, ...steps.map(({ ms = 0 }) => ms));
+  const graph = graphOf(steps);
+  const lanes = 1 + Math.max(...graph.map(({ lane }) => lane));
   const cached = steps.filter(({ how }) => how === 'cached').length;
   return (
     <>
@@ -44,11 +51,13 @@ export default function Steps({ job }: { readonly job: JobView }) {
         {count(steps.length, 'step')}: {cached} cached, {steps.length - cached} run.
       </p>
       <ol className="steps">
-        {steps.map((step) => {
+        {graph.map((row) => {
+          const { step } = row;
           const key = `${step.build.join('/')} ${step.index}`;
           const how = step.how ?? (job.state === 'finished' ? 'failed' : 'running');
           return (
-            <li key={key} className={step.build.length > 0 ? 'nested' : undefined}>
+            <li key={key} style={{ paddingLeft: lanes * LANE_PX + 8 }}>
+              <Rail row={row} lanes={lanes} how={how} />
               <div className={`step ${how === 'failed' ? 'failed-step' : how}`}>
                 <span className="number">{step.index === 0 ? 'base' : step.index}</span>
                 <code>
@@ -88,6 +97,33 @@ export default function Steps({ job }: { readonly job: JobView }) {
         })}
       </ol>
     </>
+  );
+}
+
+/** Where a step stands among the others: its build's lane, what leads into it and what passes by. */
+function Rail({
+  row: { lane, above, below, joins, passing },
+  lanes,
+  how,
+}: {
+  readonly row: GraphRow;
+  readonly lanes: number;
+  readonly how: string;
+}) {
+  const at = (of: number) => of * LANE_PX + LANE_PX / 2;
+  const x = at(lane);
+  return (
+    <svg className="rail" width={lanes * LANE_PX} aria-hidden="true">
+      {passing.map((other) => (
+        <line key={other} x1={at(other)} x2={at(other)} y1="0" y2="100%" />
+      ))}
+      {above && <line x1={x} x2={x} y1="0" y2={NODE_PX} />}
+      {below && <line x1={x} x2={x} y1={NODE_PX} y2="100%" />}
+      {joins !== undefined && (
+        <path d={`M${at(joins)} 0Q${at(joins)} ${NODE_PX} ${x} ${NODE_PX}`} />
+      )}
+      <circle className={how} cx={x} cy={NODE_PX} r="5" />
+    </svg>
   );
 }
 

@@ -16,8 +16,10 @@ export class BuildMarks {
 
   event(event: BuildEvent): void | Promise<void> {
     if (event.type === 'step') {
-      const heading = event.place.heading.slice(0, HEADING_LENGTH);
-      return this.#say({ type: 'step', ...stepOf(event.place), heading });
+      const { heading, copies } = event.place;
+      const from = copies === undefined ? {} : { copies: [...copies] };
+      const mark = { ...stepOf(event.place), heading: heading.slice(0, HEADING_LENGTH), ...from };
+      return this.#say({ type: 'step', ...mark });
     }
     if (event.type !== 'done') return;
     const { place, id, how, ms } = event;
