@@ -27,7 +27,8 @@ fi
 
 npm run --silent check
 npm run --silent build
-# No test waits for ever: what hangs is told as such.
+# No test waits for ever: what hangs is told as such. Each file is a process: they share compiled code.
+NODE_COMPILE_CACHE="$PWD/node_modules/.cache/node" \
 node --test --test-concurrency=2 --test-reporter=spec --test-timeout=1200000 \
   "src/**/*.test.ts" "test/**/*.test.ts" "scripts/**/*.test.ts" "dashboard/src/**/*.test.ts"
 sh scripts/test-zfs.sh

@@ -32,10 +32,11 @@ import { Hosts } from './hosts.ts';
 import { createServer } from './http/server.ts';
 import { deliveryPort, eventsPort, jobsPort } from './http-ports.ts';
 import type { HostPrices } from './history/history.ts';
-import { PoolSampler } from './history/samples.ts';
+import { SAMPLE_MS, samplePools } from './history/samples.ts';
 import { ImageTurnTaking } from './image-turns.ts';
 import { Jobs } from './jobs.ts';
-import { KeptWorkers } from './kept-workers.ts';
+import { letKeptWorkersGo, LOOK_MS } from './kept-workers.ts';
+import { LeasedTask } from './leased-task.ts';
 import { LiveFleet } from './live/live-fleet.ts';
 import { LogKeeper } from './logs/log-keeper.ts';
 import { registerFleetMetrics } from './metrics.ts';
@@ -170,9 +171,13 @@ async function start(
     hasSource: async (digest) => (await sources.touch(digest)) !== undefined,
   });
   const hosts = new Hosts(context, links);
-  const kept = new KeptWorkers(context, scheduling);
+  const kept = new LeasedTask(context, scheduling, {
+    ...{ everyMs: LOOK_MS, work: letKeptWorkersGo, failure: 'kept workers were not looked at' },
+  });
   undo.push(() => kept.close());
-  const sampler = new PoolSampler(context, scheduling);
+  const sampler = new LeasedTask(context, scheduling, {
+    ...{ everyMs: SAMPLE_MS, work: samplePools, failure: 'how pools are was not written down' },
+  });
   undo.push(() => sampler.close());
   const consoles = new Consoles(context, logs);
   undo.push(() => consoles.close());

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ControllerFixture, heldLease } from '../../test/controller-fixture.ts';
+import { ControllerFixture } from '../../test/controller-fixture.ts';
 import { setHostState, setHostTask } from '../db/queries/hosts.ts';
 import type { ObservedWorker } from '../domain/worker.ts';
 import { change } from './context.ts';
 import { cancelJob } from './job-endings.ts';
-import { keepJobsWorker, KeptWorkers } from './kept-workers.ts';
+import { keepJobsWorker, letKeptWorkersGo } from './kept-workers.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -24,20 +24,18 @@ async function kept(t: Parameters<typeof ControllerFixture.make>[0]) {
   await keepJobsWorker(fixture.context, jobId, HOUR_MS);
   await fixture.saw({ id: workerId, jobId, state: 'running', startedAt: fixture.time.wall });
   await fixture.saw(ended(jobId, workerId));
-  const keeper = new KeptWorkers(fixture.context, await heldLease(fixture.context, 'scheduling'));
-  t.after(() => keeper.close());
-  return { fixture, jobId, workerId, keeper };
+  return { fixture, jobId, workerId };
 }
 
 test('a worker that is to be kept stays when its job has ended, until its time is over', async (t) => {
-  const { fixture, jobId, workerId, keeper } = await kept(t);
+  const { fixture, jobId, workerId } = await kept(t);
   assert.equal((await fixture.jobRow(jobId)).state, 'finished');
   assert.equal((await fixture.workerRow(workerId)).goal, 'run');
   fixture.time.wall += HOUR_MS - 1;
-  await keeper.look();
+  await letKeptWorkersGo(fixture.context);
   assert.equal((await fixture.workerRow(workerId)).goal, 'run');
   fixture.time.wall += 1;
-  await keeper.look();
+  await letKeptWorkersGo(fixture.context);
   assert.equal((await fixture.workerRow(workerId)).goal, 'destroyed');
 });
 
@@ -51,24 +49,24 @@ test('a worker that nobody asked to keep goes with its job', async (t) => {
 });
 
 test('a kept worker is let go at once when somebody says so, and kept for longer when they do', async (t) => {
-  const { fixture, jobId, workerId, keeper } = await kept(t);
+  const { fixture, jobId, workerId } = await kept(t);
   await keepJobsWorker(fixture.context, jobId, 2 * HOUR_MS);
   fixture.time.wall += HOUR_MS + 1;
-  await keeper.look();
+  await letKeptWorkersGo(fixture.context);
   assert.equal((await fixture.workerRow(workerId)).goal, 'run');
   await keepJobsWorker(fixture.context, jobId, 0);
   assert.equal((await fixture.workerRow(workerId)).goal, 'destroyed');
 });
 
 test('a host that has to be empty by now does not wait for what is kept', async (t) => {
-  const { fixture, workerId, keeper } = await kept(t);
+  const { fixture, workerId } = await kept(t);
   const { db } = fixture.context;
   const drainBy = fixture.time.wall + 60_000;
   await setHostState(db, fixture.hostId, { state: 'draining', drainBy });
-  await keeper.look();
+  await letKeptWorkersGo(fixture.context);
   assert.equal((await fixture.workerRow(workerId)).goal, 'run');
   fixture.time.wall = drainBy;
-  await keeper.look();
+  await letKeptWorkersGo(fixture.context);
   assert.equal((await fixture.workerRow(workerId)).goal, 'destroyed');
 });
 
@@ -89,14 +87,14 @@ test('a job that hangs is cancelled, and its worker stays to be looked into', as
 });
 
 test('a host that is to reboot by a time does not wait for what is kept beyond it', async (t) => {
-  const { fixture, workerId, keeper } = await kept(t);
+  const { fixture, workerId } = await kept(t);
   const drainBy = fixture.time.wall + 60_000;
   const task = { id: 't-1', kind: 'reboot', given: false, reason: 'by hand', drainBy } as const;
   await setHostTask(fixture.context.db, fixture.hostId, task);
-  await keeper.look();
+  await letKeptWorkersGo(fixture.context);
   assert.equal((await fixture.workerRow(workerId)).goal, 'run');
   fixture.time.wall = drainBy;
-  await keeper.look();
+  await letKeptWorkersGo(fixture.context);
   assert.equal((await fixture.workerRow(workerId)).goal, 'destroyed');
 });
 

@@ -9,9 +9,8 @@ import {
 } from '../db/queries/workers.ts';
 import { ProblemError } from '../protocol/problem.ts';
 import { change, type Changes, type Context } from './context.ts';
-import type { Lease } from './leases.ts';
 
-const EVERY_MS = 5_000;
+export const LOOK_MS = 5_000;
 
 /**
  * Has a job's worker stay for `ms` once the job has ended, for people to look at; 0: not, or not any
@@ -39,41 +38,16 @@ export async function keepJobsWorker(context: Context, jobId: string, ms: number
 }
 
 /** Lets go of kept workers whose time is over, and of those whose host has to be empty by now. */
-export class KeptWorkers {
-  readonly #context: Context;
-  readonly #lease: Lease;
-  readonly #stop: () => void;
-  #running: Promise<void> | undefined;
-
-  constructor(context: Context, lease: Lease) {
-    this.#context = lease.fence(context);
-    this.#lease = lease;
-    this.#stop = context.clock.every(EVERY_MS, () => {
-      this.#running ??= this.look()
-        .catch((error: unknown) => context.log.log('warn', 'kept workers not looked at', { error }))
-        .finally(() => {
-          this.#running = undefined;
-        });
+export async function letKeptWorkersGo(context: Context): Promise<void> {
+  const kept = await keptWorkers(context.db);
+  const now = context.clock.now();
+  for (const { id, host_id: hostId } of kept) {
+    const host = await findHost(context.db, hostId);
+    await change(context, async (changes) => {
+      const row = await findWorker(changes.tx, id);
+      if (row === undefined || row.kept_until === null) return;
+      if (row.kept_until <= now || mustBeEmpty(host, now)) await letGo(changes, row);
     });
-  }
-
-  async look(): Promise<void> {
-    if (!this.#lease.held) return;
-    const kept = await keptWorkers(this.#context.db);
-    const now = this.#context.clock.now();
-    for (const { id, host_id: hostId } of kept) {
-      const host = await findHost(this.#context.db, hostId);
-      await change(this.#context, async (changes) => {
-        const row = await findWorker(changes.tx, id);
-        if (row === undefined || row.kept_until === null) return;
-        if (row.kept_until <= now || mustBeEmpty(host, now)) await letGo(changes, row);
-      });
-    }
-  }
-
-  async close(): Promise<void> {
-    this.#stop();
-    await this.#running;
   }
 }
 

@@ -128,6 +128,28 @@ describe('a user runs jobs', () => {
     assert.equal(logs.out, 'at last\n');
   });
 
+  test('commands say with --json what the API says', async () => {
+    const ran = await pomona.run(['run', '--detach', '--', 'true']);
+    const id = ran.out.trim();
+    const show = ['job', 'show', id];
+    await until('it ended', async () => (await pomona.json<JobView>(show)).state === 'finished');
+    assert.deepEqual(await pomona.cliJson(show), await pomona.json(show));
+    for (const list of [
+      ['worker', 'list'],
+      ['host', 'list'],
+      ['job', 'list', '--limit', '1000'],
+    ]) {
+      const ids = (rows: { id: string }[]) => rows.map((row) => row.id).toSorted();
+      await until(`${list.join(' ')} agrees`, async () => {
+        const [said, told] = await Promise.all([
+          pomona.cliJson<{ id: string }[]>(list),
+          pomona.json<{ id: string }[]>(list),
+        ]);
+        return JSON.stringify(ids(said)) === JSON.stringify(ids(told));
+      });
+    }
+  });
+
   test('nothing a job leaves behind outlives it', async () => {
     const script = [
       'echo $POMONA_WORKER',

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import { ControllerFixture, heldLease } from '../../../test/controller-fixture.ts';
+import { ControllerFixture } from '../../../test/controller-fixture.ts';
 import { savePool } from '../../db/queries/pools.ts';
 import { poolSpecSchema } from '../../protocol/api/resources.ts';
 import { carryOut } from '../reconcile/carry-out.ts';
 import { capacity, jobsToPlay, poolHistory } from './history.ts';
-import { PoolSampler } from './samples.ts';
+import { samplePools } from './samples.ts';
 import { jobTimeline } from './timeline.ts';
 
 const MINUTE_MS = 60_000;
@@ -32,11 +32,9 @@ async function ran(fixture: ControllerFixture): Promise<string> {
 
 test('a pool’s history has how it was each minute, and whether jobs found a worker ready', async (t) => {
   const fixture = await withPool(t);
-  const sampler = new PoolSampler(fixture.context, await heldLease(fixture.context, 'scheduling'));
-  t.after(() => sampler.close());
   await fixture.readyWorker();
-  await sampler.take();
-  await sampler.take();
+  await samplePools(fixture.context);
+  await samplePools(fixture.context);
   await ran(fixture);
   const { samples, demand } = await poolHistory(fixture.context, 'default', 1);
   const told = samples.map(({ ready, wantReady, max, busy }) => [ready, wantReady, max, busy]);
