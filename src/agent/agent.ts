@@ -1,4 +1,4 @@
-import { chmod, mkdir, readFile, readdir, statfs } from 'node:fs/promises';
+import { chmod, mkdir, readdir, statfs } from 'node:fs/promises';
 import { watch } from 'node:fs';
 import { join } from 'node:path';
 import type { HostCapacity, HostFacts } from '../domain/host.ts';
@@ -8,18 +8,18 @@ import type { StoreDriver } from '../drivers/store/store.ts';
 import type { VmDriverEntry } from '../drivers/vm/vm.ts';
 import { LocalImages } from '../images/local-images.ts';
 import { PeerServer } from '../images/peers/peer-server.ts';
-import { readJson, writeJson } from '../platform/atomic-file.ts';
-import { Backoff } from '../platform/backoff.ts';
+import { readJson } from '../platform/atomic-file.ts';
 import { lockDirectory } from '../platform/directory-lock.ts';
 import type { Logger } from '../platform/logger.ts';
 import { Refresh } from '../platform/refresh.ts';
 import { removeTree } from '../platform/tree.ts';
 import { BUILD_SANDBOX, type HostBuilder } from './builds/build-sandbox.ts';
 import { Controllers } from './controllers.ts';
-import { ControllerClient, ControllerError, joinFleet } from './controller-client.ts';
+import { ControllerClient } from './controller-client.ts';
 import { AgentConsoles } from './consoles/consoles.ts';
 import type { WayIn } from './consoles/way-in.ts';
 import type { ConsoleKind } from '../domain/console.ts';
+import { obtainCredential, type Credential } from './credential.ts';
 import { buildsOf, gatherFacts } from './gather-facts.ts';
 import { HostCare } from './host-care.ts';
 import type { HostTools } from './host-tasks.ts';
@@ -80,12 +80,6 @@ const AGING_MS = 15_000;
 /** How often images are listed, whatever the file system says of changes. */
 const IMAGES_MS = 15_000;
 
-interface Credential {
-  readonly hostId: string;
-  readonly fleet: string;
-  readonly credential: string;
-}
-
 export interface PeerListen {
   readonly host: string;
   /** 0: any that is free. */
@@ -120,33 +114,6 @@ export async function startAgent(asked: AgentOptions): Promise<Agent> {
   } catch (error) {
     lock.release();
     throw error;
-  }
-}
-
-async function obtainCredential(
-  options: AgentOptions,
-  controllers: Controllers,
-): Promise<Credential> {
-  const path = join(options.dataDir, 'credential.json');
-  const known = await readJson<Credential>(path);
-  if (known !== undefined) return known;
-  const token = (await options.joinToken()).trim();
-  const backoff = new Backoff(100, 5_000);
-  const patience = AbortSignal.timeout(60_000);
-  for (;;) {
-    try {
-      const credential = await joinFleet(controllers.current, token, options.name);
-      await writeJson(path, credential, { mode: 0o600, flush: true });
-      return credential;
-    } catch (error) {
-      if (error instanceof ControllerError && !error.retryable) throw error;
-      if (patience.aborted) throw error;
-      controllers.failed(controllers.current);
-      options.log.log('info', 'no controller to join yet; trying again', {
-        url: options.controllerUrl,
-      });
-      await backoff.wait(patience);
-    }
   }
 }
 
@@ -418,17 +385,5 @@ class RunningAgent {
   async #diskFree(): Promise<number | undefined> {
     const { bavail, bsize } = await statfs(this.#options.dataDir);
     return bavail * bsize;
-  }
-}
-
-/** Reads a join token from a file, and says what to do when it cannot. */
-export async function readJoinToken(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new Error(
-      `the join token cannot be read from ${path}; make one with \`pomona token join --output ${path}\``,
-      { cause },
-    );
   }
 }

@@ -1,7 +1,8 @@
 import { join, resolve } from 'node:path';
 import { Command } from 'commander';
 import { controllerUrls } from '../agent/controllers.ts';
-import { readJoinToken, type Agent } from '../agent/agent.ts';
+import type { Agent } from '../agent/agent.ts';
+import { readJoinToken } from '../agent/credential.ts';
 import type { Rent } from '../agent/rented.ts';
 import { NAME_PATTERN } from '../domain/ids.ts';
 import { defaultDataDir } from '../platform/data-dir.ts';
