@@ -46,10 +46,12 @@ async function play(workerData: object, signal: AbortSignal): Promise<PlanAnswer
   };
   stop.addEventListener('abort', stopped);
   worker.once('message', resolve).once('error', reject);
+  worker.once('exit', () => reject(new Error('the simulator ended without an answer')));
   try {
     return await promise;
   } finally {
     stop.removeEventListener('abort', stopped);
-    await worker.terminate();
+    // How long a thread takes to end is nothing that the answer waits for.
+    void worker.terminate();
   }
 }

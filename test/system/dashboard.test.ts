@@ -401,7 +401,11 @@ describe('the dashboard', { skip: noBrowser, timeout: 600_000 }, () => {
     const { page } = me;
     await me.signIn(token, '/capacity');
     await page.getByRole('button', { name: 'Ask' }).click();
-    await page.getByText(/hosts? are the fewest with p95 wait < 2m/).waitFor();
+    const said = page
+      .getByRole('region', { name: 'What if?' })
+      .locator('[role=status], [role=alert]');
+    await said.first().waitFor();
+    assert.match(await said.first().innerText(), /hosts? are the fewest with p95 wait < 2m/);
     await page.getByRole('figure', { name: /^Jobs on \d+ hosts$/ }).waitFor();
     await me.checkAccess('an answer of the simulator');
   });

@@ -1,9 +1,7 @@
 import { useDeferredValue, useMemo, useRef } from 'react';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
-import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
+import { useQuery } from '@tanstack/react-query';
 import { useVirtualizer } from '@tanstack/react-virtual';
-import type { JobView } from '../../../src/protocol/api/resources.ts';
-import { call } from '../api/client.ts';
 import { useLiveJobs, useLiveStatus } from '../api/live.ts';
 import type { LiveJob } from '../api/live-store.ts';
 import { pools, queue } from '../api/queries.ts';
@@ -12,11 +10,11 @@ import { count } from '../ui/amounts.ts';
 import { Choice } from '../ui/choice.tsx';
 import { Answer, Badge, Copyable, Empty, Heading, Loading } from '../ui/parts.tsx';
 import { Ago, Since, span } from '../ui/time.tsx';
+import { Older, usePastJobs } from './past-jobs.tsx';
 
 const STATES = ['queued', 'running', 'finished'] as const;
 const OUTCOMES = ['succeeded', 'failed', 'timed-out', 'cancelled', 'lost'] as const;
 const ROW_PX = 38;
-const PAGE = 100;
 
 /** Jobs that wait and run, live; and those that ended, as far back as they are kept. */
 export function Jobs() {
@@ -132,28 +130,15 @@ function OpenJobs() {
 function PastJobs() {
   const { outcome, pool, host, q } = useSearch({ from: '/frame/jobs' });
   const wanted = useDeferredValue(q);
-  const query = useInfiniteQuery({
-    queryKey: ['past-jobs', outcome, pool, host, wanted],
-    queryFn: ({ pageParam, signal }) =>
-      call('listJobs', 'GET', '/jobs', {
-        query: {
-          ...{ limit: PAGE, state: 'finished' as const },
-          ...(pageParam === '' ? {} : { after: pageParam }),
-          ...(outcome === undefined ? {} : { outcome: outcome as (typeof OUTCOMES)[number] }),
-          ...(pool === undefined ? {} : { pool }),
-          ...(host === undefined ? {} : { host }),
-          ...(wanted === undefined ? {} : { search: wanted }),
-        },
-        signal,
-      }),
-    initialPageParam: '',
-    getNextPageParam: ({ next }) => next,
-    refetchInterval: 15_000,
+  const query = usePastJobs({
+    ...(outcome === undefined ? {} : { outcome: outcome as (typeof OUTCOMES)[number] }),
+    ...(pool === undefined ? {} : { pool }),
+    ...(host === undefined ? {} : { host }),
+    ...(wanted === undefined ? {} : { search: wanted }),
   });
   return (
     <Answer of={query} what="the jobs">
-      {({ pages }) => {
-        const jobs = pages.flatMap(({ items }) => items.map(asLive));
+      {(jobs) => {
         if (jobs.length === 0) {
           return (
             <Empty title="No job that ended is like that">
@@ -167,25 +152,12 @@ function PastJobs() {
         return (
           <>
             <JobList jobs={jobs} why={new Map()} />
-            {query.hasNextPage && (
-              <button
-                type="button"
-                disabled={query.isFetchingNextPage}
-                onClick={() => void query.fetchNextPage()}
-              >
-                Show older jobs
-              </button>
-            )}
+            <Older of={query} what="jobs" />
           </>
         );
       }}
     </Answer>
   );
-}
-
-function asLive(job: JobView): LiveJob {
-  const { command, title, ranIn, pool, ...same } = job;
-  return { ...same, title: title ?? command.join(' '), pool: ranIn ?? pool };
 }
 
 /** Any number of jobs; only those in sight are drawn. */
