@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { pastOf, percentilesOf, type PastJob } from './history.ts';
+import { pastOf, type PastJob } from './history.ts';
 
 const SPAN = { from: 0, to: 400, bucketMs: 100 };
 const JOB: PastJob = {
@@ -36,17 +36,6 @@ test('waits count where they ended, and warm workers are told from cold ones', (
   );
   const { jobs, warm, cold: misses } = pools[0] ?? {};
   assert.deepEqual({ jobs, warm, misses }, { jobs: 2, warm: 1, misses: 1 });
-});
-
-test('percentiles are values that were there, and never fall', () => {
-  fc.assert(
-    fc.property(fc.array(fc.nat(), { minLength: 1 }), (values) => {
-      const { p50, p95, p99, longest } = percentilesOf(values);
-      assert.ok(p50 <= p95 && p95 <= p99 && p99 <= longest);
-      for (const value of [p50, p95, p99, longest]) assert.ok(values.includes(value));
-      assert.equal(longest, Math.max(...values));
-    }),
-  );
 });
 
 test('no bucket has more use than jobs, and all of it is what the jobs lasted', () => {

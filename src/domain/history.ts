@@ -1,3 +1,5 @@
+import { percentilesOf, type Percentiles } from './percentiles.ts';
+
 /** When one job waited and ran. Times are wall-clock ms. */
 export interface PastJob {
   readonly pool: string;
@@ -15,13 +17,6 @@ export interface Span {
   readonly from: number;
   readonly to: number;
   readonly bucketMs: number;
-}
-
-export interface Percentiles {
-  readonly p50: number;
-  readonly p95: number;
-  readonly p99: number;
-  readonly longest: number;
 }
 
 export interface WaitBucket extends Percentiles {
@@ -53,14 +48,6 @@ export interface Past {
   readonly wait: readonly WaitBucket[];
   readonly pools: readonly PoolPast[];
   readonly hosts: readonly UseOverTime[];
-}
-
-/** Percentiles by the nearest rank; zeroes of nothing. */
-export function percentilesOf(values: readonly number[]): Percentiles {
-  const sorted = values.toSorted((a, b) => a - b);
-  const rank = (share: number) =>
-    sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? 0;
-  return { p50: rank(0.5), p95: rank(0.95), p99: rank(0.99), longest: sorted.at(-1) ?? 0 };
 }
 
 export function bucketsOf({ from, to, bucketMs }: Span): number[] {

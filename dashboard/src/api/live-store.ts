@@ -14,10 +14,6 @@ class Rows<Row> {
     return this.#rows.get(id);
   }
 
-  get size(): number {
-    return this.#rows.size;
-  }
-
   /** All, in the order in which they came; the same array while nothing changes. */
   list(): readonly Row[] {
     return (this.#list ??= [...this.#rows.values()]);

@@ -25,10 +25,7 @@ export function RolloutState({ rollout }: { readonly rollout: RolloutView }) {
 }
 
 const MOVES = {
-  pause: ['Pause', 'pauseRollout', '/rollouts/{pool}/pause'],
-  resume: ['Go on', 'resumeRollout', '/rollouts/{pool}/resume'],
-  promote: ['Let it take over now', 'promoteRollout', '/rollouts/{pool}/promote'],
-  back: ['Go back', 'backRollout', '/rollouts/{pool}/back'],
+  ...{ pause: 'Pause', resume: 'Go on', promote: 'Let it take over now', back: 'Go back' },
 } as const;
 type Move = keyof typeof MOVES;
 
@@ -107,7 +104,7 @@ export function Rollout({ rollout }: { readonly rollout: RolloutView }) {
               disabled={act.isPending}
               onClick={() => act.mutate(move)}
             >
-              {MOVES[move][0]}
+              {MOVES[move]}
             </button>
           ))}
         </div>

@@ -1,6 +1,7 @@
 import { routeJob, type Routed } from '../../domain/ci/routes.ts';
 import type { RunnerPhase } from '../../domain/ci/runner-phase.ts';
 import { retryAt } from '../../domain/ci/decide.ts';
+import { percentilesOf } from '../../domain/percentiles.ts';
 import type { Pool } from '../../domain/pool.ts';
 import { ciJobOf, openCiJobs, startTimes, type CiJobRow } from '../../db/queries/ci/jobs.ts';
 import { findPause } from '../../db/queries/ci/pauses.ts';
@@ -43,8 +44,8 @@ export async function integrationView(
   const waits = health.lookedAt === undefined && !failing;
   const reason = pause?.reason ?? (failing ? health.lastError?.message : undefined);
   const budget = driver.budget?.();
-  const ready = quantiles((await readyTimes(db, name, MEASURED)).map(({ ms }) => ms));
-  const starts = quantiles((await startTimes(db, name, MEASURED)).map(({ ms }) => ms));
+  const ready = spread((await readyTimes(db, name, MEASURED)).map(({ ms }) => ms));
+  const starts = spread((await startTimes(db, name, MEASURED)).map(({ ms }) => ms));
   return {
     ...{ name, kind, location: driver.location },
     state: pause !== undefined ? 'paused' : failing ? 'failing' : waits ? 'starting' : 'ok',
@@ -171,9 +172,9 @@ async function runningView(db: Context['db'], row: CiJobRow) {
   return { jobId: runner.job_id, reason: 'it runs' };
 }
 
-function quantiles(values: readonly number[]): { p50: number; p95: number } | undefined {
+function spread(values: readonly number[]): { p50: number; p95: number } | undefined {
   if (values.length === 0) return undefined;
-  const sorted = values.toSorted((a, b) => a - b);
-  const at = (share: number) => Math.max(0, sorted[Math.floor((sorted.length - 1) * share)] ?? 0);
-  return { p50: at(0.5), p95: at(0.95) };
+  // Clocks of CI systems may be behind.
+  const { p50, p95 } = percentilesOf(values.map((value) => Math.max(0, value)));
+  return { p50, p95 };
 }

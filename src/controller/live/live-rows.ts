@@ -8,10 +8,6 @@ export class LiveRows<Row> {
     return [...this.#rows.values()].map(({ row }) => row);
   }
 
-  get size(): number {
-    return this.#rows.size;
-  }
-
   /** Takes in a row as it is now; undefined: it is no more. What is as before changes nothing. */
   put(id: string, row: Row | undefined): void {
     if (row === undefined) {

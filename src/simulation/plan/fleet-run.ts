@@ -1,4 +1,5 @@
 import type { HostFacts } from '../../domain/host.ts';
+import { percentilesOf, type Percentiles } from '../../domain/percentiles.ts';
 import type { Pool } from '../../domain/pool.ts';
 import { decide, type FleetAction } from '../../domain/scheduling/decide.ts';
 import { forecastReady, SLOT_MS } from '../../domain/scheduling/forecast.ts';
@@ -27,12 +28,7 @@ export interface FleetPlan {
 export interface FleetOutcome {
   readonly plan: FleetPlan;
   readonly jobs: number;
-  readonly wait: {
-    readonly p50: number;
-    readonly p95: number;
-    readonly p99: number;
-    readonly longest: number;
-  };
+  readonly wait: Percentiles;
   /** Workers that were to be kept ready, in the mean over the time. */
   readonly keptReady: number;
   /** Share of the places' time in which a job ran. */
@@ -105,16 +101,10 @@ class FleetRun {
       }
     }
     const lastedMs = this.#time.now;
-    const sorted = Float64Array.from(this.#waits).toSorted();
-    const quantile = (share: number) =>
-      sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
     return {
       ...{ plan: this.#plan, jobs: this.#trace.length, lastedMs },
       keptReady: this.#looks === 0 ? ready : this.#readySum / this.#looks,
-      wait: {
-        ...{ p50: quantile(0.5), p95: quantile(0.95), p99: quantile(0.99) },
-        longest: quantile(1),
-      },
+      wait: percentilesOf(this.#waits),
       use: this.#ranMs / Math.max(1, lastedMs * most),
       course,
     };
