@@ -5,6 +5,7 @@ import { useMay } from '../api/session.ts';
 import { count } from '../ui/amounts.ts';
 import { Choice } from '../ui/choice.tsx';
 import { Copyable, Empty, Heading, Loading } from '../ui/parts.tsx';
+import { Search } from '../ui/search.tsx';
 import { HOST_ACTS, type HostAct } from './acts.ts';
 import { ConfirmAct } from './confirm.tsx';
 import { filterHosts, groupHosts, groupKeys, hostState, slotOf, type FleetFilter } from './look.ts';
@@ -44,15 +45,11 @@ export function Fleet() {
     <>
       <Heading title="Fleet" lead={<Summary />} />
       <div className="filters" role="search">
-        <label>
-          Search
-          <input
-            type="search"
-            value={search.q ?? ''}
-            placeholder="name, label, trouble"
-            onChange={({ target }) => set({ q: target.value })}
-          />
-        </label>
+        <Search
+          value={search.q}
+          placeholder="name, label, trouble"
+          set={(value) => set({ q: value })}
+        />
         <Choice
           label="State"
           value={search.state}

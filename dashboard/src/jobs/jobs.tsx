@@ -9,6 +9,7 @@ import { jobState } from '../fleet/look.ts';
 import { count } from '../ui/amounts.ts';
 import { Choice } from '../ui/choice.tsx';
 import { Answer, Badge, Copyable, Empty, Heading, Loading } from '../ui/parts.tsx';
+import { Search } from '../ui/search.tsx';
 import { Ago, Since, span } from '../ui/time.tsx';
 import { Older, usePastJobs } from './past-jobs.tsx';
 
@@ -29,15 +30,7 @@ export function Jobs() {
     <>
       <Heading title="Jobs" lead={<Lead />} />
       <div className="filters" role="search">
-        <label>
-          Search
-          <input
-            type="search"
-            value={q ?? ''}
-            placeholder="title or id"
-            onChange={({ target }) => set({ q: target.value })}
-          />
-        </label>
+        <Search value={q} placeholder="title or id" set={(value) => set({ q: value })} />
         <Choice
           label="State"
           value={state}

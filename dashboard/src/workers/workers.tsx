@@ -4,6 +4,7 @@ import { useLiveStatus, useWorkers } from '../api/live.ts';
 import { count } from '../ui/amounts.ts';
 import { Choice } from '../ui/choice.tsx';
 import { Empty, Heading, Loading } from '../ui/parts.tsx';
+import { Search } from '../ui/search.tsx';
 import { WorkerTable } from './worker-table.tsx';
 
 /** More are not drawn at once: the filters find them. */
@@ -47,15 +48,7 @@ export function Workers() {
         lead={`${count(shown.length, 'worker')} of ${workers.length}. Each is one fresh machine, for one job.`}
       />
       <div className="filters" role="search">
-        <label>
-          Search
-          <input
-            type="search"
-            value={q ?? ''}
-            placeholder="worker, host, image"
-            onChange={({ target }) => set({ q: target.value })}
-          />
-        </label>
+        <Search value={q} placeholder="worker, host, image" set={(value) => set({ q: value })} />
         <Choice
           label="Pool"
           value={pool}
