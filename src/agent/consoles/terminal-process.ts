@@ -45,7 +45,12 @@ async function start({ file, args, cols, lines, ...options }: TerminalStart): Pr
   process.on('disconnect', leave);
   if (!process.connected) leave();
   process.on('message', (order: TerminalOrder) => {
-    if (order.type === 'size') terminal.resize(order.cols, order.lines);
+    if (order.type !== 'size') return;
+    try {
+      terminal.resize(order.cols, order.lines);
+    } catch {
+      // The shell has just ended, which is told by itself.
+    }
   });
   return terminal.pid;
 }

@@ -93,10 +93,13 @@ class Holder implements Terminal {
     this.#child = spawn(file, args, {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe'],
     });
+    // Such as of a message to one that has just ended.
+    this.#child.on('error', () => this.end());
     this.#bytes = this.#child.stdio[4] as Socket;
     this.#bytes.on('error', () => this.end()).pipe(this.#said);
     this.#bytes.once('close', () => this.#said.end());
-    this.#ended = once(this.#child, 'close').then(
+    // Its event `close` does not always come to one that was disconnected.
+    this.#ended = once(this.#child, 'exit').then(
       ([code]) => `the shell ended with ${code ?? 'its terminal'}`,
       (error: unknown) => (error as Error).message,
     );
