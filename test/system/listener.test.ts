@@ -93,10 +93,11 @@ describe('a listener with a token', () => {
 
   test('as many as are wanted listen', async () => {
     await idle(2);
-    const ours = (await jobsOf(pomona)).find(({ state }) => state === 'running');
     let log = '';
     await until('it registered', async () => {
-      log = (await pomona.run(['job', 'logs', ours?.id ?? ''])).out;
+      const ours = (await jobsOf(pomona)).find(({ state }) => state === 'running');
+      if (ours === undefined) return false;
+      log = (await pomona.run(['job', 'logs', ours.id])).out;
       return /^pomona-listener-\w+ idle 0\nWorker registered\n/m.test(log);
     });
     assert.doesNotMatch(log, /told too much/);
