@@ -7,7 +7,7 @@ import { parseStoreSpec } from '../drivers/store/spec.ts';
 import { buildOrderSchema } from '../protocol/session.ts';
 import { Interruption } from './build/interruption.ts';
 import { useBuilder } from './build/open-builder.ts';
-import { BuildMarks } from './build/marks.ts';
+import { BuildMarks, withoutMarks } from './build/marks.ts';
 import { jsonPrinter, PlainPrinter } from './build/progress.ts';
 import { writeOut } from './standard-output.ts';
 
@@ -41,8 +41,9 @@ async function build(): Promise<number> {
   );
   // Credentials for registries are the host's, and for trusted builds.
   if (!order.untrusted) process.env['DOCKER_CONFIG'] ??= join(userInfo().homedir, '.docker');
-  const printer =
-    order.format === 'json' ? jsonPrinter(writeOut) : new PlainPrinter(writeOut, false);
+  const printer = withoutMarks(
+    order.format === 'json' ? jsonPrinter(writeOut) : new PlainPrinter(writeOut, false),
+  );
   const marks = new BuildMarks(writeOut);
   const stop = new Interruption();
   try {

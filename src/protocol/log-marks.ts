@@ -7,6 +7,10 @@ import { z } from 'zod';
  */
 const BEGIN = '\x1b_pomona;';
 const END = '\x1b\\';
+/** No mark is longer; what looks like one is text. */
+const MOST_BYTES = 65_536;
+/** What stands in for the escape in what is no mark of ours: its symbol, in UTF-8. */
+const SHOWN_ESCAPE = '\xe2\x90\x9b';
 
 const stepSchema = z.object({
   /** Names of the nested builds that it is in, outermost first. */
@@ -60,6 +64,11 @@ export class MarkFilter {
       }
       kept.push(all.subarray(from, at));
       const end = start.length < BEGIN.length ? -1 : all.indexOf(END, at + BEGIN.length, 'latin1');
+      if (end < 0 && all.length - at > MOST_BYTES) {
+        kept.push(all.subarray(at, at + 1));
+        from = at + 1;
+        continue;
+      }
       if (end < 0) {
         this.#held = Buffer.from(all.subarray(at));
         return Buffer.concat(kept);
@@ -74,6 +83,27 @@ export class MarkFilter {
   end(): Buffer {
     const rest = this.#held;
     this.#held = Buffer.alloc(0);
+    return rest;
+  }
+}
+
+/** Makes text of what a step prints that looks like a mark: only the build tells of its steps. */
+export class MarkBreaker {
+  /** May be the beginning of a mark. */
+  #held = '';
+
+  push(piece: Buffer): Buffer {
+    const text = this.#held + piece.toString('latin1');
+    let begun = Math.min(BEGIN.length - 1, text.length);
+    while (!BEGIN.startsWith(text.slice(text.length - begun))) begun -= 1;
+    this.#held = text.slice(text.length - begun);
+    const whole = text.slice(0, text.length - begun);
+    return Buffer.from(whole.replaceAll(BEGIN, SHOWN_ESCAPE + BEGIN.slice(1)), 'latin1');
+  }
+
+  end(): Buffer {
+    const rest = Buffer.from(this.#held, 'latin1');
+    this.#held = '';
     return rest;
   }
 }

@@ -1,5 +1,6 @@
 import type { BuildEvent, BuildOutcome, StepPlace } from '../../builder/report.ts';
-import { logMark, type LogMark } from '../../protocol/log-marks.ts';
+import { logMark, MarkBreaker, type LogMark } from '../../protocol/log-marks.ts';
+import type { BuildPrinter } from './progress.ts';
 
 /** Measuring what steps add may take as long as this; what is not measured by then is not told. */
 const MEASURE_MS = 5_000;
@@ -54,4 +55,29 @@ function stepOf({
   of,
 }: StepPlace): Pick<LogMark & { type: 'step' }, 'build' | 'index' | 'of'> {
   return { build: [...build], index, of };
+}
+
+/** Prints what steps print so that none of it is taken for a mark. */
+export function withoutMarks(printer: BuildPrinter): BuildPrinter {
+  const breakers = new Map<string, [StepPlace, MarkBreaker]>();
+  const print = (place: StepPlace, data: Buffer) =>
+    data.length === 0 ? undefined : printer.event({ type: 'output', place, data });
+  return {
+    async event(event) {
+      const { place } = event;
+      const key = JSON.stringify(place.build);
+      if (event.type === 'output') {
+        const [, breaker] = breakers.get(key) ?? [place, new MarkBreaker()];
+        breakers.set(key, [place, breaker]);
+        return print(place, breaker.push(event.data));
+      }
+      const rest = breakers.get(key)?.[1].end();
+      if (rest !== undefined) await print(place, rest);
+      return printer.event(event);
+    },
+    outcome(outcome, ms) {
+      for (const [place, breaker] of breakers.values()) void print(place, breaker.end());
+      printer.outcome(outcome, ms);
+    },
+  };
 }
