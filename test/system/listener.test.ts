@@ -85,11 +85,16 @@ describe('a listener with a token', () => {
     assert.deepEqual(web.wrong, []);
   });
 
+  /** Where listeners were given up, the next ones wait: 40 s after four of them. */
   const idle = (count: number) =>
-    until(`${count} idle`, async () => {
-      const { runners } = await integration(pomona, 'lines');
-      return runners.idle === count && runners.busy + runners.leaving === 0;
-    });
+    until(
+      `${count} idle`,
+      async () => {
+        const { runners } = await integration(pomona, 'lines');
+        return runners.idle === count && runners.busy + runners.leaving === 0;
+      },
+      120_000,
+    );
 
   test('as many as are wanted listen', async () => {
     await idle(2);

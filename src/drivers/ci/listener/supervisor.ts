@@ -43,6 +43,8 @@ launch() {
   rm -f "$state/out"
   mkfifo "$state/out"
   read -r _ count < "$state/now"
+  # Before it can have a task: said after that, it would be taken for the end of it.
+  echo "$mark idle $count"
   # shellcheck disable=SC2086 -- two words, or none
   awk $by_line -v busy="$busy" -v idle="$idle" -v mark="$mark" -v n="$count" -v state="$state" \
     -v tasks="$tasks" -v stop="kill -$stop_signal" '
@@ -66,7 +68,6 @@ launch() {
   "$@" > "$state/out" 2>&1 &
   listener=$!
   echo "$listener" > "$state/pid"
-  echo "$mark idle $count"
 }
 stop() {
   [ -n "$stopping" ] && return
