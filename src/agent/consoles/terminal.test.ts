@@ -102,10 +102,11 @@ test('what is told to a terminal that has just ended harms nobody', LIMIT, async
     terminal.resize(99, 44);
     terminal.write(Buffer.from('x'));
   }, 1);
-  await ended;
+  const { reason } = await ended;
   await sleep(50);
   clearInterval(telling);
   terminal.end();
+  assert.match(reason, /ended with 0/);
 });
 
 test('all that runs in a terminal ends with whoever started it', LIMIT, async (t) => {
