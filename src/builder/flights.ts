@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
 import type { StepEnd } from './execute.ts';
-import type { BuildIndex, FlightRow, ResultRow } from './state/build-index.ts';
+import type { BuildIndex } from './state/build-index.ts';
+import type { FlightRow, ResultRow } from './state/index-rows.ts';
 import { ownerIsAlive } from './state/owner.ts';
 import { LogReader, StepLog } from './state/step-log.ts';
 

@@ -30,7 +30,8 @@ import {
   type RunOp,
   type Spec,
 } from './spec/spec.ts';
-import type { BuildIndex, ResultRow } from './state/build-index.ts';
+import type { BuildIndex } from './state/build-index.ts';
+import type { ResultRow } from './state/index-rows.ts';
 import { snapshotOf } from './state/snapshot-ids.ts';
 import { replayLog } from './state/step-log.ts';
 import { initialContext, nextContext, type StepContext } from './step-context.ts';

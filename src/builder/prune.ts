@@ -1,7 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Store } from '../drivers/store/store.ts';
-import type { BuildIndex, ResultRow } from './state/build-index.ts';
+import type { BuildIndex } from './state/build-index.ts';
+import type { ResultRow } from './state/index-rows.ts';
 import { snapshotOf } from './state/snapshot-ids.ts';
 
 /** Looked at in one round. */

@@ -1,5 +1,5 @@
 import type { ManifestEntry } from './copy/manifest.ts';
-import type { FlightRow } from './state/build-index.ts';
+import type { FlightRow } from './state/index-rows.ts';
 import type { StepLog } from './state/step-log.ts';
 import type { Layout } from './layout.ts';
 import type { CopyOp, RunOp } from './spec/spec.ts';

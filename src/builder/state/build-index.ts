@@ -1,54 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
-import { openIndexDatabase } from './schema.ts';
-
-const SQLITE_FULL = 13;
-const FULL_DISK_MS = 10_000;
-const RETRY_MS = 100;
-
-export interface ResultRow {
-  readonly id: string;
-  readonly state: 'committing' | 'ready' | 'deleting';
-  readonly owner: string | null;
-  readonly parent: string | null;
-  readonly heading: string;
-  /** JSON of the base's own settings; null for steps. */
-  readonly config: string | null;
-  /** File name of its log. */
-  readonly log: string | null;
-  readonly created_at: number;
-  readonly used_at: number;
-  readonly took_ms: number;
-  readonly boot: string;
-  readonly flushed: number;
-}
-
-export interface FlightRow {
-  readonly id: string;
-  readonly owner: string;
-  readonly attempt: number;
-  readonly log: string;
-}
-
-export interface FailureRow {
-  readonly id: string;
-  readonly attempt: number;
-  readonly heading: string;
-  readonly ending: string;
-  readonly log: string;
-  readonly at: number;
-}
+import { IndexDatabase } from './index-database.ts';
+import type { FailureRow, FlightRow, ResultRow } from './index-rows.ts';
 
 /**
  * What is known of a store's results, caches and steps in flight, shared by all processes that
  * work on the store. Each call is one transaction.
  */
 export class BuildIndex {
-  readonly #db: DatabaseSync;
-  readonly #statements = new Map<string, StatementSync>();
+  readonly #db: IndexDatabase;
 
   constructor(path: string) {
-    this.#db = openIndexDatabase(path);
+    this.#db = new IndexDatabase(path);
   }
 
   close(): void {
@@ -58,34 +20,33 @@ export class BuildIndex {
   /** The random bytes that keys of secrets are made with, the same for all who share the store. */
   secretKey(): Buffer {
     const fresh = randomBytes(32).toString('hex');
-    this.#run("INSERT OR IGNORE INTO settings VALUES ('secret-key', ?)", fresh);
-    const row = this.#get<{ value: string }>(
-      "SELECT value FROM settings WHERE name = 'secret-key'",
-    );
+    this.#db.run("INSERT OR IGNORE INTO settings VALUES ('secret-key', ?)", fresh);
+    const find = "SELECT value FROM settings WHERE name = 'secret-key'";
+    const row = this.#db.get<{ value: string }>(find);
     return Buffer.from(row?.value ?? '', 'hex');
   }
 
   result(id: string): ResultRow | undefined {
-    return this.#get('SELECT * FROM results WHERE id = ?', id);
+    return this.#db.get('SELECT * FROM results WHERE id = ?', id);
   }
 
   results(): ResultRow[] {
-    return this.#all('SELECT * FROM results ORDER BY used_at, id');
+    return this.#db.all('SELECT * FROM results ORDER BY used_at, id');
   }
 
   /** Results that are being made or removed. */
   changing(): ResultRow[] {
-    return this.#all("SELECT * FROM results WHERE state <> 'ready'");
+    return this.#db.all("SELECT * FROM results WHERE state <> 'ready'");
   }
 
   /** Remembers by which name others may ask for a result. */
   saveHint(hint: string, id: string): void {
-    this.#run('INSERT OR REPLACE INTO hints VALUES (?, ?)', hint, id);
+    this.#db.run('INSERT OR REPLACE INTO hints VALUES (?, ?)', hint, id);
   }
 
   /** Names of results that are there, those used last first. */
   hints(most: number): string[] {
-    const rows = this.#all<{ hint: string }>(
+    const rows = this.#db.all<{ hint: string }>(
       `SELECT hint FROM hints JOIN results USING (id) WHERE state = 'ready'
        ORDER BY used_at DESC, hint LIMIT ?`,
       most,
@@ -94,34 +55,38 @@ export class BuildIndex {
   }
 
   childrenOf(id: string): ResultRow[] {
-    return this.#all('SELECT * FROM results WHERE parent = ?', id);
+    return this.#db.all('SELECT * FROM results WHERE parent = ?', id);
   }
 
   countResults(): number {
-    return this.#get<{ n: number }>('SELECT COUNT(*) AS n FROM results')?.n ?? 0;
+    return this.#db.get<{ n: number }>('SELECT COUNT(*) AS n FROM results')?.n ?? 0;
   }
 
   /** Marks a ready result as used now and held by `owner`. Undefined when it is not there. */
   useResult(id: string, owner: string, now: number): ResultRow | undefined {
-    return this.#transaction(() => {
+    return this.#db.transaction(() => {
       const row = this.result(id);
       if (row?.state !== 'ready') return undefined;
       this.#hold(id, owner);
-      this.#run('UPDATE results SET used_at = MAX(used_at, ?) WHERE id = ?', now, id);
+      this.#db.run('UPDATE results SET used_at = MAX(used_at, ?) WHERE id = ?', now, id);
       return row;
     });
   }
 
   /** Takes back one hold. */
   release(id: string, owner: string): void {
-    this.#transaction(() => {
-      this.#run('UPDATE uses SET n = n - 1 WHERE id = ? AND owner = ?', id, owner);
-      this.#run('DELETE FROM uses WHERE id = ? AND owner = ? AND n <= 0', id, owner);
+    this.#db.transaction(() => {
+      this.#db.run('UPDATE uses SET n = n - 1 WHERE id = ? AND owner = ?', id, owner);
+      this.#db.run('DELETE FROM uses WHERE id = ? AND owner = ? AND n <= 0', id, owner);
     });
   }
 
   #hold(id: string, owner: string): void {
-    this.#run('INSERT INTO uses VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET n = n + 1', id, owner);
+    this.#db.run(
+      'INSERT INTO uses VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET n = n + 1',
+      id,
+      owner,
+    );
   }
 
   /** Says what the store will have in a moment. */
@@ -130,7 +95,7 @@ export class BuildIndex {
     owner: string,
     now: number,
   ): void {
-    this.#run(
+    this.#db.run(
       `INSERT OR REPLACE INTO results VALUES (?, 'committing', ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`,
       ...[row.id, owner, row.parent, row.heading, row.config, row.log, now, now],
       ...[row.took_ms, row.boot],
@@ -139,16 +104,16 @@ export class BuildIndex {
 
   /** The store has it: it is ready, held by `owner`, and its flight is over. */
   endCommit(id: string, owner: string): void {
-    this.#transaction(() => {
-      this.#run("UPDATE results SET state = 'ready', owner = NULL WHERE id = ?", id);
+    this.#db.transaction(() => {
+      this.#db.run("UPDATE results SET state = 'ready', owner = NULL WHERE id = ?", id);
       this.#hold(id, owner);
-      this.#run('DELETE FROM flights WHERE id = ? AND owner = ?', id, owner);
+      this.#db.run('DELETE FROM flights WHERE id = ? AND owner = ?', id, owner);
     });
   }
 
   /** What was to be committed is, as a look at the store shows. */
   adopt(id: string): void {
-    this.#run("UPDATE results SET state = 'ready', owner = NULL WHERE id = ?", id);
+    this.#db.run("UPDATE results SET state = 'ready', owner = NULL WHERE id = ?", id);
   }
 
   /**
@@ -156,7 +121,7 @@ export class BuildIndex {
    * result was made from it, or it is pinned.
    */
   beginDelete(id: string, owner: string): boolean {
-    const changed = this.#run(
+    const changed = this.#db.run(
       `UPDATE results SET state = 'deleting', owner = ? WHERE id = ? AND state = 'ready'
          AND NOT EXISTS (SELECT 1 FROM uses WHERE uses.id = results.id)
          AND NOT EXISTS (SELECT 1 FROM pins WHERE pins.id = results.id)
@@ -169,25 +134,25 @@ export class BuildIndex {
 
   /** Whoever began to remove it is gone: `owner` goes on. */
   takeOverDelete(id: string, owner: string): void {
-    this.#run("UPDATE results SET owner = ? WHERE id = ? AND state = 'deleting'", owner, id);
+    this.#db.run("UPDATE results SET owner = ? WHERE id = ? AND state = 'deleting'", owner, id);
   }
 
   /** It could not be removed, and so is still there. */
   undoDelete(id: string): void {
-    this.#run(
+    this.#db.run(
       "UPDATE results SET state = 'ready', owner = NULL WHERE id = ? AND state = 'deleting'",
       id,
     );
   }
 
   forgetResult(id: string): void {
-    this.#run('DELETE FROM results WHERE id = ?', id);
-    this.#run('DELETE FROM hints WHERE id = ?', id);
+    this.#db.run('DELETE FROM results WHERE id = ?', id);
+    this.#db.run('DELETE FROM hints WHERE id = ?', id);
   }
 
   /** Ready results from which none was made, that nobody needs: least lately used first. */
   removable(usedBefore: number, limit: number): ResultRow[] {
-    return this.#all(
+    return this.#db.all(
       `SELECT * FROM results AS r WHERE state = 'ready' AND used_at < ?
          AND NOT EXISTS (SELECT 1 FROM uses WHERE uses.id = r.id)
          AND NOT EXISTS (SELECT 1 FROM pins WHERE pins.id = r.id)
@@ -200,25 +165,25 @@ export class BuildIndex {
 
   /** Results that a build needs or a pin names. */
   keptIds(): string[] {
-    return this.#all<{ id: string }>('SELECT id FROM uses UNION SELECT id FROM pins').map(
-      ({ id }) => id,
-    );
+    return this.#db
+      .all<{ id: string }>('SELECT id FROM uses UNION SELECT id FROM pins')
+      .map(({ id }) => id);
   }
 
   /** Results of this boot are on the disk itself. */
   markFlushed(ids: readonly string[]): void {
-    this.#transaction(() => {
-      for (const id of ids) this.#run('UPDATE results SET flushed = 1 WHERE id = ?', id);
+    this.#db.transaction(() => {
+      for (const id of ids) this.#db.run('UPDATE results SET flushed = 1 WHERE id = ?', id);
     });
   }
 
   unflushed(): ResultRow[] {
-    return this.#all("SELECT * FROM results WHERE flushed = 0 AND state = 'ready'");
+    return this.#db.all("SELECT * FROM results WHERE flushed = 0 AND state = 'ready'");
   }
 
   /** Begins a step, unless someone is at it: then that flight is returned. */
   beginFlight(id: string, owner: string, logFor: (attempt: number) => string): FlightRow {
-    return this.#transaction(() => {
+    return this.#db.transaction(() => {
       const there = this.flight(id);
       if (there !== undefined) return there;
       return this.#newFlight(id, owner, logFor);
@@ -231,39 +196,41 @@ export class BuildIndex {
     owner: string,
     logFor: (attempt: number) => string,
   ): FlightRow | undefined {
-    return this.#transaction(() => {
+    return this.#db.transaction(() => {
       const there = this.flight(gone.id);
       if (there === undefined || there.attempt !== gone.attempt) return undefined;
-      this.#run('DELETE FROM flights WHERE id = ?', gone.id);
+      this.#db.run('DELETE FROM flights WHERE id = ?', gone.id);
       return this.#newFlight(gone.id, owner, logFor);
     });
   }
 
   #newFlight(id: string, owner: string, logFor: (attempt: number) => string): FlightRow {
-    this.#run(
+    this.#db.run(
       `INSERT INTO settings VALUES ('attempts', '1')
        ON CONFLICT DO UPDATE SET value = CAST(value AS INTEGER) + 1`,
     );
-    const row = this.#get<{ value: string }>("SELECT value FROM settings WHERE name = 'attempts'");
+    const row = this.#db.get<{ value: string }>(
+      "SELECT value FROM settings WHERE name = 'attempts'",
+    );
     const attempt = Number(row?.value);
     const flight = { id, owner, attempt, log: logFor(attempt) };
-    this.#run('INSERT INTO flights VALUES (?, ?, ?, ?)', id, owner, attempt, flight.log);
+    this.#db.run('INSERT INTO flights VALUES (?, ?, ?, ?)', id, owner, attempt, flight.log);
     return flight;
   }
 
   flight(id: string): FlightRow | undefined {
-    return this.#get('SELECT * FROM flights WHERE id = ?', id);
+    return this.#db.get('SELECT * FROM flights WHERE id = ?', id);
   }
 
   flights(): FlightRow[] {
-    return this.#all('SELECT * FROM flights');
+    return this.#db.all('SELECT * FROM flights');
   }
 
   /** A step ended without a result. */
   failFlight(flight: FlightRow, heading: string, ending: unknown, now: number): void {
-    this.#transaction(() => {
+    this.#db.transaction(() => {
       this.endFlight(flight);
-      this.#run(
+      this.#db.run(
         'INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?)',
         ...[flight.id, flight.attempt, heading, JSON.stringify(ending), flight.log, now],
       );
@@ -271,79 +238,82 @@ export class BuildIndex {
   }
 
   endFlight(flight: FlightRow): void {
-    this.#run('DELETE FROM flights WHERE id = ? AND attempt = ?', flight.id, flight.attempt);
+    this.#db.run('DELETE FROM flights WHERE id = ? AND attempt = ?', flight.id, flight.attempt);
   }
 
   failure(id: string, attempt: number): FailureRow | undefined {
-    return this.#get('SELECT * FROM failures WHERE id = ? AND attempt = ?', id, attempt);
+    return this.#db.get('SELECT * FROM failures WHERE id = ? AND attempt = ?', id, attempt);
   }
 
   /** Newest first. */
   failures(): FailureRow[] {
-    return this.#all('SELECT * FROM failures ORDER BY at DESC, attempt DESC');
+    return this.#db.all('SELECT * FROM failures ORDER BY at DESC, attempt DESC');
   }
 
   /** Forgets all but the newest failures; returns those forgotten. */
   forgetFailures(keep: number): FailureRow[] {
     const old = this.failures().slice(keep);
     for (const { id, attempt } of old) {
-      this.#run('DELETE FROM failures WHERE id = ? AND attempt = ?', id, attempt);
+      this.#db.run('DELETE FROM failures WHERE id = ? AND attempt = ?', id, attempt);
     }
     return old;
   }
 
   wait(id: string, owner: string): void {
-    this.#run('INSERT OR IGNORE INTO waiters VALUES (?, ?)', id, owner);
+    this.#db.run('INSERT OR IGNORE INTO waiters VALUES (?, ?)', id, owner);
   }
 
   stopWaiting(id: string, owner: string): void {
-    this.#run('DELETE FROM waiters WHERE id = ? AND owner = ?', id, owner);
+    this.#db.run('DELETE FROM waiters WHERE id = ? AND owner = ?', id, owner);
   }
 
   waiters(id: string): string[] {
-    return this.#all<{ owner: string }>('SELECT owner FROM waiters WHERE id = ?', id).map(
-      ({ owner }) => owner,
-    );
+    return this.#db
+      .all<{ owner: string }>('SELECT owner FROM waiters WHERE id = ?', id)
+      .map(({ owner }) => owner);
   }
 
   /** Everyone who holds anything. */
   owners(): string[] {
-    return this.#all<{ owner: string }>(
-      `SELECT owner FROM uses UNION SELECT owner FROM waiters UNION SELECT owner FROM cache_uses
+    return this.#db
+      .all<{ owner: string }>(
+        `SELECT owner FROM uses UNION SELECT owner FROM waiters UNION SELECT owner FROM cache_uses
        UNION SELECT owner FROM flights
        UNION SELECT owner FROM results WHERE owner IS NOT NULL`,
-    ).map(({ owner }) => owner);
+      )
+      .map(({ owner }) => owner);
   }
 
   /** Takes back all holds of an owner that is gone. Its flights stay, to be taken over. */
   forgetOwner(owner: string): void {
-    this.#transaction(() => {
+    this.#db.transaction(() => {
       for (const table of ['uses', 'waiters', 'cache_uses']) {
-        this.#run(`DELETE FROM ${table} WHERE owner = ?`, owner);
+        this.#db.run(`DELETE FROM ${table} WHERE owner = ?`, owner);
       }
     });
   }
 
   pin(name: string, id: string, now: number): void {
-    this.#run('INSERT OR REPLACE INTO pins VALUES (?, ?, ?)', name, id, now);
+    this.#db.run('INSERT OR REPLACE INTO pins VALUES (?, ?, ?)', name, id, now);
   }
 
   /** False when there is no such pin. */
   unpin(name: string): boolean {
-    return this.#run('DELETE FROM pins WHERE name = ?', name) === 1;
+    return this.#db.run('DELETE FROM pins WHERE name = ?', name) === 1;
   }
 
   pins(): { name: string; id: string; at: number }[] {
-    return this.#all('SELECT * FROM pins ORDER BY name');
+    return this.#db.all('SELECT * FROM pins ORDER BY name');
   }
 
   /** The newest version of a cache, held by `owner`. */
   useCache(name: string, owner: string, now: number): string | undefined {
-    return this.#transaction(() => {
-      const row = this.#get<{ version: string }>('SELECT version FROM caches WHERE name = ?', name);
+    return this.#db.transaction(() => {
+      const find = 'SELECT version FROM caches WHERE name = ?';
+      const row = this.#db.get<{ version: string }>(find, name);
       if (row === undefined) return undefined;
-      this.#run('UPDATE caches SET used_at = ? WHERE name = ?', now, name);
-      this.#run(
+      this.#db.run('UPDATE caches SET used_at = ? WHERE name = ?', now, name);
+      this.#db.run(
         'INSERT INTO cache_uses VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET n = n + 1',
         row.version,
         owner,
@@ -353,29 +323,34 @@ export class BuildIndex {
   }
 
   releaseCache(version: string, owner: string): void {
-    this.#transaction(() => {
-      this.#run('UPDATE cache_uses SET n = n - 1 WHERE version = ? AND owner = ?', version, owner);
-      this.#run('DELETE FROM cache_uses WHERE n <= 0');
+    this.#db.transaction(() => {
+      this.#db.run(
+        'UPDATE cache_uses SET n = n - 1 WHERE version = ? AND owner = ?',
+        version,
+        owner,
+      );
+      this.#db.run('DELETE FROM cache_uses WHERE n <= 0');
     });
   }
 
   /** Makes `next` the newest version, unless `before` (undefined: none) is not any more. */
   replaceCache(name: string, before: string | undefined, next: string, now: number): boolean {
-    return this.#transaction(() => {
-      const row = this.#get<{ version: string }>('SELECT version FROM caches WHERE name = ?', name);
+    return this.#db.transaction(() => {
+      const find = 'SELECT version FROM caches WHERE name = ?';
+      const row = this.#db.get<{ version: string }>(find, name);
       if (row?.version !== before) return false;
-      this.#run('INSERT OR REPLACE INTO caches VALUES (?, ?, ?)', name, next, now);
+      this.#db.run('INSERT OR REPLACE INTO caches VALUES (?, ?, ?)', name, next, now);
       return true;
     });
   }
 
   caches(): { name: string; version: string; used_at: number }[] {
-    return this.#all('SELECT * FROM caches ORDER BY used_at, name');
+    return this.#db.all('SELECT * FROM caches ORDER BY used_at, name');
   }
 
   /** False when it is in use. */
   forgetCache(name: string): boolean {
-    const changed = this.#run(
+    const changed = this.#db.run(
       `DELETE FROM caches WHERE name = ?
          AND NOT EXISTS (SELECT 1 FROM cache_uses WHERE cache_uses.version = caches.version)`,
       name,
@@ -387,11 +362,11 @@ export class BuildIndex {
   cacheVersionNeeded(version: string): boolean {
     const sql = `SELECT 1 FROM caches WHERE version = ?1
       UNION ALL SELECT 1 FROM cache_uses WHERE version = ?1 LIMIT 1`;
-    return this.#get(sql, version) !== undefined;
+    return this.#db.get(sql, version) !== undefined;
   }
 
   contentsOf(root: string): Map<string, { stat: string; sha256: string }> {
-    const rows = this.#all<{ path: Uint8Array; stat: string; sha256: string }>(
+    const rows = this.#db.all<{ path: Uint8Array; stat: string; sha256: string }>(
       'SELECT path, stat, sha256 FROM contents WHERE root = ?',
       root,
     );
@@ -407,65 +382,16 @@ export class BuildIndex {
     root: string,
     rows: Iterable<{ readonly path: Uint8Array; readonly stat: string; readonly sha256: string }>,
   ): void {
-    this.#transaction(() => {
+    this.#db.transaction(() => {
       for (const { path, stat, sha256 } of rows) {
-        this.#run('INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?)', root, path, stat, sha256);
+        this.#db.run(
+          'INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?)',
+          root,
+          path,
+          stat,
+          sha256,
+        );
       }
     });
-  }
-
-  #transaction<T>(work: () => T): T {
-    if (this.#db.isTransaction) return work();
-    return whenThereIsRoom(() => {
-      this.#db.exec('BEGIN IMMEDIATE');
-      try {
-        const result = work();
-        this.#db.exec('COMMIT');
-        return result;
-      } catch (error) {
-        // A full disk ends the transaction by itself.
-        if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
-        throw error;
-      }
-    });
-  }
-
-  #prepare(sql: string): StatementSync {
-    let statement = this.#statements.get(sql);
-    if (statement === undefined) {
-      statement = this.#db.prepare(sql);
-      this.#statements.set(sql, statement);
-    }
-    return statement;
-  }
-
-  #get<Row>(sql: string, ...params: SQLInputValue[]): Row | undefined {
-    return this.#prepare(sql).get(...params) as Row | undefined;
-  }
-
-  #all<Row>(sql: string, ...params: SQLInputValue[]): Row[] {
-    return this.#prepare(sql).all(...params) as Row[];
-  }
-
-  #run(sql: string, ...params: SQLInputValue[]): number {
-    const run = () => Number(this.#prepare(sql).run(...params).changes);
-    return this.#db.isTransaction ? run() : whenThereIsRoom(run);
-  }
-}
-
-/**
- * Tries again for a while when the disk is full: commands fill disks, and what they wrote is being
- * removed. Nothing else of this process can go on meanwhile, since all of it needs the index.
- */
-function whenThereIsRoom<T>(work: () => T): T {
-  const deadline = performance.now() + FULL_DISK_MS;
-  for (;;) {
-    try {
-      return work();
-    } catch (error) {
-      const full = (error as { errcode?: number }).errcode === SQLITE_FULL;
-      if (!full || performance.now() > deadline) throw error;
-    }
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
   }
 }

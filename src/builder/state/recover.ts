@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import type { Sandbox } from '../../drivers/sandbox/sandbox.ts';
 import type { Store } from '../../drivers/store/store.ts';
 import { removeTree } from '../../platform/tree.ts';
-import type { BuildIndex, ResultRow } from './build-index.ts';
+import type { BuildIndex } from './build-index.ts';
+import type { ResultRow } from './index-rows.ts';
 import { ownerIsAlive } from './owner.ts';
 import { sandboxName, snapshotOf } from './snapshot-ids.ts';
 
